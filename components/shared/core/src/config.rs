@@ -1,0 +1,188 @@
+//! Configuration, validated in one step; a mistake names its variable.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::limits::MIN_SECRET_BYTES;
+
+/// The variables that every component reads, as `spin.toml` names them.
+pub const VARIABLES: [&str; 11] = [
+    "database_url",
+    "s3_endpoint",
+    "s3_region",
+    "s3_access_key_id",
+    "s3_secret_access_key",
+    "jwt_hs256_secret",
+    "jwt_issuer",
+    "jwt_audience",
+    "public_url",
+    "tick_secret",
+    "trusted_proxies",
+];
+
+/// A configuration that was checked as a whole. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Config {
+    /// PostgreSQL connection string, with its time limits.
+    pub database_url: String,
+    /// Where we call SeaweedFS: scheme, host and port.
+    pub s3_endpoint: String,
+    /// The region that signatures name.
+    pub s3_region: String,
+    /// The access key of the S3 identity.
+    pub s3_access_key_id: String,
+    /// Its secret.
+    pub s3_secret_access_key: String,
+    /// The secret that bearer tokens are signed with.
+    pub jwt_hs256_secret: String,
+    /// The `iss` that a token must carry, if any.
+    pub jwt_issuer: Option<String>,
+    /// The `aud` that a token must carry, if any.
+    pub jwt_audience: Option<String>,
+    /// What every URL that leaves us begins with; no slash at its end.
+    pub public_url: String,
+    /// The secret of `POST /internal/tick`.
+    pub tick_secret: String,
+    /// How many proxies in front of us may be believed in `X-Forwarded-For`.
+    pub trusted_proxies: usize,
+}
+
+/// A variable that is not usable, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("variable `{variable}`: {reason}")]
+pub struct ConfigError {
+    /// The variable of `spin.toml`.
+    pub variable: &'static str,
+    /// What is wrong with it; never its value.
+    pub reason: String,
+}
+
+impl Config {
+    /// Checks all variables; `get` answers the value of one, or `None` where it is not set.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn from_variables(get: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let wrong = |variable, reason: &str| ConfigError { variable, reason: reason.to_owned() };
+        let required = |variable| {
+            get(variable)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| wrong(variable, "is not set"))
+        };
+        let optional = |variable| get(variable).filter(|value| !value.is_empty());
+        let secret = |variable| {
+            let value = required(variable)?;
+            if value.len() < MIN_SECRET_BYTES {
+                return Err(ConfigError {
+                    variable,
+                    reason: format!("has {} bytes; it needs at least {MIN_SECRET_BYTES}", value.len()),
+                });
+            }
+            Ok(value)
+        };
+        let http_url = |variable| {
+            let value = required(variable)?;
+            let url = Url::parse(&value).map_err(|e| wrong(variable, &format!("is not a URL: {e}")))?;
+            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+                return Err(wrong(variable, "is not an http or https URL with a host"));
+            }
+            if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+                return Err(wrong(variable, "has a query, a fragment or a user; leave them out"));
+            }
+            Ok((value.trim_end_matches('/').to_owned(), url))
+        };
+
+        let database_url = required("database_url")?;
+        if !database_url.starts_with("postgres://") && !database_url.starts_with("postgresql://") {
+            return Err(wrong("database_url", "does not begin with postgres://"));
+        }
+        let (s3_endpoint, parsed) = http_url("s3_endpoint")?;
+        if parsed.path() != "/" {
+            return Err(wrong("s3_endpoint", "has a path; S3 signatures need the root"));
+        }
+        Ok(Self {
+            database_url,
+            s3_endpoint,
+            s3_region: optional("s3_region").unwrap_or_else(|| "us-east-1".to_owned()),
+            s3_access_key_id: required("s3_access_key_id")?,
+            s3_secret_access_key: required("s3_secret_access_key")?,
+            jwt_hs256_secret: secret("jwt_hs256_secret")?,
+            jwt_issuer: optional("jwt_issuer"),
+            jwt_audience: optional("jwt_audience"),
+            public_url: http_url("public_url")?.0,
+            tick_secret: secret("tick_secret")?,
+            trusted_proxies: match optional("trusted_proxies") {
+                None => 0,
+                Some(count) => count
+                    .parse()
+                    .map_err(|_| wrong("trusted_proxies", "is not a whole number"))?,
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("s3_endpoint", &self.s3_endpoint)
+            .field("s3_region", &self.s3_region)
+            .field("s3_access_key_id", &self.s3_access_key_id)
+            .field("jwt_issuer", &self.jwt_issuer)
+            .field("jwt_audience", &self.jwt_audience)
+            .field("public_url", &self.public_url)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(changed: &'static str, value: Option<&'static str>) -> Result<Config, ConfigError> {
+        Config::from_variables(|name| {
+            if name == changed {
+                return value.map(str::to_owned);
+            }
+            let value = match name {
+                "database_url" => "postgres://u:hunter2@127.0.0.1/h",
+                "s3_endpoint" => "http://127.0.0.1:8333",
+                "s3_access_key_id" => "key",
+                "s3_secret_access_key" => "hunter2",
+                "jwt_hs256_secret" | "tick_secret" => "hunter2-hunter2-hunter2-hunter2-hunter2",
+                "public_url" => "https://files.example.com:8443/store/",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        })
+    }
+
+    #[test]
+    fn a_good_one_has_defaults_and_shows_no_secret() {
+        let config = with("", None).expect("valid");
+        assert_eq!(config.s3_region, "us-east-1");
+        assert_eq!(config.public_url, "https://files.example.com:8443/store");
+        assert_eq!(config.trusted_proxies, 0);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_mistake_names_its_variable_and_not_its_value() {
+        for (variable, value) in [
+            ("database_url", None),
+            ("database_url", Some("mysql://x")),
+            ("s3_endpoint", Some("127.0.0.1:8333")),
+            ("s3_endpoint", Some("http://127.0.0.1:8333/path")),
+            ("s3_access_key_id", Some("")),
+            ("jwt_hs256_secret", Some("short-hunter2")),
+            ("tick_secret", None),
+            ("public_url", Some("ftp://x")),
+            ("trusted_proxies", Some("many")),
+        ] {
+            let error = with(variable, value).expect_err(variable);
+            assert_eq!(error.variable, variable);
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The one table of errors: a code, its HTTP status, and what the client may read.
+
+use std::fmt;
+
+/// Error codes. The S3 name where S3 has one, so that S3 clients know what to do.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The principal may not do this.
+    AccessDenied,
+    /// The digest or length of what arrived is not what was declared.
+    BadDigest,
+    /// The bucket is being deleted.
+    BucketNotActive,
+    /// The body is larger than the limit named by `rule`.
+    EntityTooLarge,
+    /// The bearer token is past its `exp`.
+    ExpiredToken,
+    /// The body ended before its declared length.
+    IncompleteBody,
+    /// Something broke on our side.
+    InternalError,
+    /// A parameter, header or name is not valid; the message says which.
+    InvalidArgument,
+    /// A bucket name is not valid.
+    InvalidBucketName,
+    /// The content type is not one that the bucket takes.
+    InvalidContentType,
+    /// The range starts behind the end.
+    InvalidRange,
+    /// The bearer token is malformed, not signed by us, or not for us.
+    InvalidToken,
+    /// The key is longer than 1,024 bytes or a segment of it longer than the store takes.
+    KeyTooLongError,
+    /// The headers for user metadata are larger than the limit.
+    MetadataTooLarge,
+    /// The route does not answer this method.
+    MethodNotAllowed,
+    /// A token is needed and none was sent.
+    MissingAuthentication,
+    /// There is no such bucket.
+    NoSuchBucket,
+    /// There is no such object, or it is not for this principal to know.
+    NoSuchKey,
+    /// There is no such route.
+    NoSuchRoute,
+    /// The upload was aborted or its lease ran out.
+    NoSuchUpload,
+    /// There is no such version of the object.
+    NoSuchVersion,
+    /// If-Match or If-None-Match does not hold.
+    PreconditionFailed,
+    /// A quota would be passed.
+    QuotaExceeded,
+    /// The client sent its body too slowly or stopped.
+    RequestTimeout,
+    /// PostgreSQL, SeaweedFS or the key-value store does not answer; try again.
+    ServiceUnavailable,
+    /// Too many requests; try again later.
+    SlowDown,
+}
+
+impl Code {
+    /// Every code, for tests and for the OpenAPI document.
+    pub const ALL: [Self; 26] = [
+        Self::AccessDenied,
+        Self::BadDigest,
+        Self::BucketNotActive,
+        Self::EntityTooLarge,
+        Self::ExpiredToken,
+        Self::IncompleteBody,
+        Self::InternalError,
+        Self::InvalidArgument,
+        Self::InvalidBucketName,
+        Self::InvalidContentType,
+        Self::InvalidRange,
+        Self::InvalidToken,
+        Self::KeyTooLongError,
+        Self::MetadataTooLarge,
+        Self::MethodNotAllowed,
+        Self::MissingAuthentication,
+        Self::NoSuchBucket,
+        Self::NoSuchKey,
+        Self::NoSuchRoute,
+        Self::NoSuchUpload,
+        Self::NoSuchVersion,
+        Self::PreconditionFailed,
+        Self::QuotaExceeded,
+        Self::RequestTimeout,
+        Self::ServiceUnavailable,
+        Self::SlowDown,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "AccessDenied",
+            Self::BadDigest => "BadDigest",
+            Self::BucketNotActive => "BucketNotActive",
+            Self::EntityTooLarge => "EntityTooLarge",
+            Self::ExpiredToken => "ExpiredToken",
+            Self::IncompleteBody => "IncompleteBody",
+            Self::InternalError => "InternalError",
+            Self::InvalidArgument => "InvalidArgument",
+            Self::InvalidBucketName => "InvalidBucketName",
+            Self::InvalidContentType => "InvalidContentType",
+            Self::InvalidRange => "InvalidRange",
+            Self::InvalidToken => "InvalidToken",
+            Self::KeyTooLongError => "KeyTooLongError",
+            Self::MetadataTooLarge => "MetadataTooLarge",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::MissingAuthentication => "MissingAuthentication",
+            Self::NoSuchBucket => "NoSuchBucket",
+            Self::NoSuchKey => "NoSuchKey",
+            Self::NoSuchRoute => "NoSuchRoute",
+            Self::NoSuchUpload => "NoSuchUpload",
+            Self::NoSuchVersion => "NoSuchVersion",
+            Self::PreconditionFailed => "PreconditionFailed",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::RequestTimeout => "RequestTimeout",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::SlowDown => "SlowDown",
+        }
+    }
+
+    /// The HTTP status it is answered with.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadDigest
+            | Self::IncompleteBody
+            | Self::InvalidArgument
+            | Self::InvalidBucketName
+            | Self::KeyTooLongError
+            | Self::MetadataTooLarge => 400,
+            Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
+            Self::AccessDenied | Self::QuotaExceeded => 403,
+            Self::NoSuchBucket
+            | Self::NoSuchKey
+            | Self::NoSuchRoute
+            | Self::NoSuchUpload
+            | Self::NoSuchVersion => 404,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
+            Self::BucketNotActive => 409,
+            Self::PreconditionFailed => 412,
+            Self::EntityTooLarge => 413,
+            Self::InvalidContentType => 415,
+            Self::InvalidRange => 416,
+            Self::SlowDown => 429,
+            Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
+        }
+    }
+
+    /// A short title, the same for every occurrence (RFC 9457, section 3.1.4).
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "Access denied",
+            Self::BadDigest => "The content does not match its digest",
+            Self::BucketNotActive => "The bucket is being deleted",
+            Self::EntityTooLarge => "The content is too large",
+            Self::ExpiredToken => "The token has expired",
+            Self::IncompleteBody => "The body ended early",
+            Self::InternalError => "Internal error",
+            Self::InvalidArgument => "Invalid argument",
+            Self::InvalidBucketName => "Invalid bucket name",
+            Self::InvalidContentType => "This content type is not accepted",
+            Self::InvalidRange => "The range cannot be satisfied",
+            Self::InvalidToken => "Invalid token",
+            Self::KeyTooLongError => "The key is too long",
+            Self::MetadataTooLarge => "The metadata is too large",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::MissingAuthentication => "Authentication is required",
+            Self::NoSuchBucket => "No such bucket",
+            Self::NoSuchKey => "No such object",
+            Self::NoSuchRoute => "No such route",
+            Self::NoSuchUpload => "No such upload",
+            Self::NoSuchVersion => "No such version",
+            Self::PreconditionFailed => "Precondition failed",
+            Self::QuotaExceeded => "Quota exceeded",
+            Self::RequestTimeout => "The request took too long",
+            Self::ServiceUnavailable => "Service unavailable",
+            Self::SlowDown => "Too many requests",
+        }
+    }
+
+    /// The code of a name that SQL or SeaweedFS gave, if it is one of ours.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+}
+
+/// An error on its way to the client.
+///
+/// `message` is for the client and says what to do; `source` is for the log and never leaves us.
+#[derive(Debug)]
+pub struct Error {
+    /// What went wrong.
+    pub code: Code,
+    /// For the client: what is wrong and how to mend it.
+    pub message: String,
+    /// Which rule refused, for example `policy.maxBytes`.
+    pub rule: Option<String>,
+    /// When to try again, in seconds.
+    pub retry_after_seconds: Option<u32>,
+    /// For the log only.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// How long a client waits before it tries again after a 503, in seconds.
+pub const RETRY_AFTER_SECONDS: u32 = 2;
+
+impl Error {
+    /// An error with a message for the client.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let retry_after_seconds = matches!(code, Code::ServiceUnavailable | Code::SlowDown)
+            .then_some(RETRY_AFTER_SECONDS);
+        Self { code, message: message.into(), rule: None, retry_after_seconds, source: None }
+    }
+
+    /// Names the rule that refused.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A dependency does not answer; its name goes to the client, the cause to the log.
+    #[must_use]
+    pub fn unavailable(
+        what: &str,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(
+            Code::ServiceUnavailable,
+            format!("{what} does not answer; nothing was lost, try again"),
+        )
+        .because(cause)
+    }
+
+    /// A fault of ours: the client learns nothing but the request id.
+    #[must_use]
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(Code::InternalError, "An internal error occurred; quote the request id")
+            .because(cause)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, " ({source})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_once_and_found_by_its_name() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_name(code.as_str()), Some(code));
+            assert!((400..=599).contains(&code.status()), "{}", code.as_str());
+            assert!(!code.title().is_empty());
+        }
+        let mut names: Vec<_> = Code::ALL.map(Code::as_str).to_vec();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn the_cause_is_in_the_log_and_not_in_the_message() {
+        let error = Error::unavailable("The database", "password=hunter2 refused");
+        assert!(!error.message.contains("hunter2"));
+        assert!(error.to_string().contains("hunter2"));
+        assert_eq!(error.retry_after_seconds, Some(RETRY_AFTER_SECONDS));
+    }
+}

@@ -1,0 +1,17 @@
+//! What Holdfast means, without a platform: names, limits, errors, configuration, policies and the
+//! use cases. Nothing here knows WASI or Spin, so `cargo test` runs all of it natively.
+
+pub mod config;
+pub mod digest;
+pub mod download;
+pub mod error;
+pub mod limits;
+pub mod names;
+pub mod policy;
+pub mod ports;
+pub mod principal;
+pub mod sniff;
+pub mod upload;
+
+#[cfg(test)]
+mod fakes;

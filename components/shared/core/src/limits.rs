@@ -1,0 +1,31 @@
+//! Every limit, by name and with its unit.
+
+/// Longest object key, in bytes of UTF-8 (S3's own limit).
+pub const MAX_KEY_BYTES: usize = 1_024;
+
+/// A body up to this size, in bytes, is held whole: it can be sent again, and leaves in one write.
+pub const SMALL_BODY_BYTES: u64 = 64 * 1_024;
+
+/// Largest body of one PUT, in bytes (S3's own limit; more takes multipart).
+pub const MAX_PUT_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024;
+
+/// How much of a body is looked at to find its content type, in bytes.
+pub const SNIFF_BYTES: usize = 4_096;
+
+/// An upload of unknown length is charged to its quota in steps of this many bytes.
+pub const CHARGE_STEP_BYTES: u64 = 64 * 1_024 * 1_024;
+
+/// A pending version without a renewal for this many seconds belongs to the reaper.
+pub const LEASE_SECONDS: u32 = 120;
+
+/// The lease is renewed this often while bytes flow, in seconds: three renewals may fail.
+pub const RENEW_SECONDS: u32 = 30;
+
+/// How often a commit without an answer is repeated before the client is told to ask again.
+pub const COMMIT_ATTEMPTS: u32 = 3;
+
+/// Versions that one tick of the worker reaps or purges at the most.
+pub const TICK_BATCH: i32 = 200;
+
+/// Least length of the HS256 secret and of the tick secret, in bytes.
+pub const MIN_SECRET_BYTES: usize = 32;

@@ -1,0 +1,201 @@
+//! Names, validated once into a type.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::error::{Code, Error};
+use crate::limits::MAX_KEY_BYTES;
+
+/// Names that SeaweedFS answers itself, so a bucket of that name cannot be listed.
+const RESERVED_BUCKETS: [&str; 3] = ["status", "healthz", "readyz"];
+
+/// A bucket name by S3's rules: 3 to 63 of `a-z 0-9 - .`, not an IP address.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BucketName(String);
+
+impl BucketName {
+    /// Validates a name.
+    ///
+    /// # Errors
+    /// [`Code::InvalidBucketName`], with the rule that it breaks.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        let refuse = |why: &str| {
+            Err(Error::new(Code::InvalidBucketName, format!("A bucket name {why}")))
+        };
+        if !(3..=63).contains(&name.len()) {
+            return refuse("has 3 to 63 characters");
+        }
+        if !name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')) {
+            return refuse("has only the characters a-z, 0-9, '-' and '.'");
+        }
+        let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+        if !edge(name.bytes().next()) || !edge(name.bytes().last()) {
+            return refuse("begins and ends with a letter or a digit");
+        }
+        if name.contains("..") {
+            return refuse("has no two dots in a row");
+        }
+        if name.parse::<std::net::Ipv4Addr>().is_ok() {
+            return refuse("is not an IP address");
+        }
+        if name.starts_with("xn--") || name.ends_with("-s3alias") {
+            return refuse("does not begin with 'xn--' or end with '-s3alias'");
+        }
+        if RESERVED_BUCKETS.contains(&name) {
+            return refuse("is not one of status, healthz, readyz");
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An object key: 1 to 1,024 bytes of UTF-8 without control characters and without a `.` or `..`
+/// segment. Every other key round-trips, since SeaweedFS never sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    /// Validates a decoded key.
+    ///
+    /// # Errors
+    /// * [`Code::KeyTooLongError`]: more than [`MAX_KEY_BYTES`].
+    /// * [`Code::InvalidArgument`]: empty, a control character, or a `.` or `..` segment.
+    pub fn parse(key: &str) -> Result<Self, Error> {
+        let refuse = |why: &str| Err(Error::new(Code::InvalidArgument, format!("An object key {why}")));
+        if key.is_empty() {
+            return refuse("is not empty: add it to the path after the bucket");
+        }
+        if key.len() > MAX_KEY_BYTES {
+            return Err(Error::new(
+                Code::KeyTooLongError,
+                format!("An object key has at most {MAX_KEY_BYTES} bytes; this one has {}", key.len()),
+            ));
+        }
+        if key.chars().any(char::is_control) {
+            return refuse("has no control characters");
+        }
+        if key.split('/').any(|segment| segment == "." || segment == "..") {
+            return refuse("has no '.' or '..' segment");
+        }
+        Ok(Self(key.to_owned()))
+    }
+
+    /// The key, decoded.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An immutable version of an object (UUIDv7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VersionId(Uuid);
+
+impl VersionId {
+    /// A new id from the time and ten random bytes.
+    #[must_use]
+    pub fn generate(at: OffsetDateTime, random: &[u8; 10]) -> Self {
+        let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
+    }
+
+    /// Parses the id of `?version=`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`]: not a UUID.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| Error::new(Code::InvalidArgument, "A version is a UUID, as the upload answered it"))
+    }
+
+    /// Where the bytes of this version lie: `hf/{yyyy}/{mm}/{dd}/{version}`.
+    ///
+    /// The row stores this; nothing derives it again.
+    #[must_use]
+    pub fn s3_key(&self, at: OffsetDateTime) -> String {
+        let day = at.to_offset(time::UtcOffset::UTC).date();
+        format!("hf/{:04}/{:02}/{:02}/{}", day.year(), u8::from(day.month()), day.day(), self.0)
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn bucket_names_follow_the_rules_of_s3() {
+        for good in ["abc", "documents", "a.b-c", "0ab", &"a".repeat(63)] {
+            assert!(BucketName::parse(good).is_ok(), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in [
+            "", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "a..b", "127.0.0.1", "xn--a", "a-s3alias",
+            "status", "healthz", "readyz", "a/b", &long,
+        ] {
+            let error = BucketName::parse(bad).expect_err(bad);
+            assert_eq!(error.code, Code::InvalidBucketName);
+        }
+    }
+
+    #[test]
+    fn keys_that_the_store_would_alias_are_fine_here() {
+        for good in ["a", "a//b", "/lead", "a\\b", "a b+c%", "日本/😀.txt", "...", ".hidden", "a/"] {
+            assert!(ObjectKey::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/../b", "./a", "a/.", "a\nb", "\u{7f}", "\u{85}"] {
+            assert_eq!(ObjectKey::parse(bad).expect_err(bad).code, Code::InvalidArgument);
+        }
+        assert!(ObjectKey::parse(&"é".repeat(512)).is_ok());
+        let long = ObjectKey::parse(&"é".repeat(513)).expect_err("1,026 bytes");
+        assert_eq!(long.code, Code::KeyTooLongError);
+    }
+
+    #[test]
+    fn a_version_lies_under_its_day() {
+        let at = datetime!(2026-11-24 23:59:59 UTC);
+        let version = VersionId::generate(at, &[7; 10]);
+        assert_eq!(VersionId::parse(&version.to_string()).expect("round trip"), version);
+        assert_eq!(version.s3_key(at), format!("hf/2026/11/24/{version}"));
+        assert_eq!(version.to_string().as_bytes()[14], b'7');
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = BucketName::parse(&text);
+            let _ = ObjectKey::parse(&text);
+            let _ = VersionId::parse(&text);
+        }
+    }
+}
