@@ -63,7 +63,9 @@ impl Config {
     ///
     /// # Errors
     /// The first variable that is missing or malformed.
-    pub fn from_variables(get: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+    pub fn from_variables(
+        get: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let wrong = |variable, reason: &str| ConfigError { variable, reason: reason.to_owned() };
         let required = |variable| {
             get(variable)
@@ -76,14 +78,18 @@ impl Config {
             if value.len() < MIN_SECRET_BYTES {
                 return Err(ConfigError {
                     variable,
-                    reason: format!("has {} bytes; it needs at least {MIN_SECRET_BYTES}", value.len()),
+                    reason: format!(
+                        "has {} bytes; it needs at least {MIN_SECRET_BYTES}",
+                        value.len()
+                    ),
                 });
             }
             Ok(value)
         };
         let http_url = |variable| {
             let value = required(variable)?;
-            let url = Url::parse(&value).map_err(|e| wrong(variable, &format!("is not a URL: {e}")))?;
+            let url =
+                Url::parse(&value).map_err(|e| wrong(variable, &format!("is not a URL: {e}")))?;
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
                 return Err(wrong(variable, "is not an http or https URL with a host"));
             }
@@ -114,9 +120,9 @@ impl Config {
             tick_secret: secret("tick_secret")?,
             trusted_proxies: match optional("trusted_proxies") {
                 None => 0,
-                Some(count) => count
-                    .parse()
-                    .map_err(|_| wrong("trusted_proxies", "is not a whole number"))?,
+                Some(count) => {
+                    count.parse().map_err(|_| wrong("trusted_proxies", "is not a whole number"))?
+                }
             },
         })
     }

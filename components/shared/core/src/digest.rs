@@ -35,7 +35,10 @@ mod tests {
     #[test]
     fn the_check_value_of_the_catalogue() {
         // CRC-64/NVME of "123456789" is AE8B14860A799888.
-        assert_eq!(Crc64Nvme::of(b"123456789"), STANDARD.encode(0xAE8B_1486_0A79_9888_u64.to_be_bytes()));
+        assert_eq!(
+            Crc64Nvme::of(b"123456789"),
+            STANDARD.encode(0xAE8B_1486_0A79_9888_u64.to_be_bytes())
+        );
         let mut parts = Crc64Nvme::default();
         parts.update(b"1234");
         parts.update(b"56789");

@@ -23,9 +23,8 @@ impl BucketName {
     /// # Errors
     /// [`Code::InvalidBucketName`], with the rule that it breaks.
     pub fn parse(name: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| {
-            Err(Error::new(Code::InvalidBucketName, format!("A bucket name {why}")))
-        };
+        let refuse =
+            |why: &str| Err(Error::new(Code::InvalidBucketName, format!("A bucket name {why}")));
         if !(3..=63).contains(&name.len()) {
             return refuse("has 3 to 63 characters");
         }
@@ -76,14 +75,18 @@ impl ObjectKey {
     /// * [`Code::KeyTooLongError`]: more than [`MAX_KEY_BYTES`].
     /// * [`Code::InvalidArgument`]: empty, a control character, or a `.` or `..` segment.
     pub fn parse(key: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| Err(Error::new(Code::InvalidArgument, format!("An object key {why}")));
+        let refuse =
+            |why: &str| Err(Error::new(Code::InvalidArgument, format!("An object key {why}")));
         if key.is_empty() {
             return refuse("is not empty: add it to the path after the bucket");
         }
         if key.len() > MAX_KEY_BYTES {
             return Err(Error::new(
                 Code::KeyTooLongError,
-                format!("An object key has at most {MAX_KEY_BYTES} bytes; this one has {}", key.len()),
+                format!(
+                    "An object key has at most {MAX_KEY_BYTES} bytes; this one has {}",
+                    key.len()
+                ),
             ));
         }
         if key.chars().any(char::is_control) {
@@ -125,9 +128,9 @@ impl VersionId {
     /// # Errors
     /// [`Code::InvalidArgument`]: not a UUID.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| Error::new(Code::InvalidArgument, "A version is a UUID, as the upload answered it"))
+        Uuid::try_parse(text).map(Self).map_err(|_| {
+            Error::new(Code::InvalidArgument, "A version is a UUID, as the upload answered it")
+        })
     }
 
     /// Where the bytes of this version lie: `hf/{yyyy}/{mm}/{dd}/{version}`.
@@ -160,8 +163,22 @@ mod tests {
         }
         let long = "a".repeat(64);
         for bad in [
-            "", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "a..b", "127.0.0.1", "xn--a", "a-s3alias",
-            "status", "healthz", "readyz", "a/b", &long,
+            "",
+            "ab",
+            "Abc",
+            "a_b",
+            "-ab",
+            "ab-",
+            ".ab",
+            "a..b",
+            "127.0.0.1",
+            "xn--a",
+            "a-s3alias",
+            "status",
+            "healthz",
+            "readyz",
+            "a/b",
+            &long,
         ] {
             let error = BucketName::parse(bad).expect_err(bad);
             assert_eq!(error.code, Code::InvalidBucketName);
@@ -170,7 +187,8 @@ mod tests {
 
     #[test]
     fn keys_that_the_store_would_alias_are_fine_here() {
-        for good in ["a", "a//b", "/lead", "a\\b", "a b+c%", "日本/😀.txt", "...", ".hidden", "a/"] {
+        for good in ["a", "a//b", "/lead", "a\\b", "a b+c%", "日本/😀.txt", "...", ".hidden", "a/"]
+        {
             assert!(ObjectKey::parse(good).is_ok(), "{good}");
         }
         for bad in ["", ".", "..", "a/../b", "./a", "a/.", "a\nb", "\u{7f}", "\u{85}"] {

@@ -6,9 +6,9 @@ pub fn allows_type(allowed: &[String], content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     allowed.iter().any(|pattern| match pattern.strip_suffix("/*") {
         Some("*") => true,
-        Some(family) => essence
-            .split_once('/')
-            .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(family)),
+        Some(family) => {
+            essence.split_once('/').is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(family))
+        }
         None => pattern.eq_ignore_ascii_case(essence),
     })
 }

@@ -1,0 +1,205 @@
+//! What the use cases need of the outside: a catalog (SQL), a blob store (S3) and a clock.
+//!
+//! One thread serves an instance, so futures here need not be `Send`.
+#![allow(async_fn_in_trait)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::error::Error;
+use crate::names::{BucketName, ObjectKey, VersionId};
+use crate::principal::Principal;
+
+/// Who asks, and from where; every step writes it into the audit log.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The principal that the token names.
+    pub principal: Principal,
+    /// The client's address, without a port.
+    pub ip: String,
+    /// The id of this request.
+    pub request_id: String,
+}
+
+/// What `begin` is told.
+#[derive(Clone, Debug)]
+pub struct Begin<'a> {
+    /// The new version.
+    pub version: VersionId,
+    /// Its bucket.
+    pub bucket: &'a BucketName,
+    /// Its key.
+    pub key: &'a ObjectKey,
+    /// Where its bytes will lie.
+    pub s3_key: &'a str,
+    /// The declared size in bytes; `None` if the client sends no length.
+    pub size: Option<u64>,
+    /// The declared content type.
+    pub content_type: Option<&'a str>,
+    /// User metadata, names without `x-amz-meta-`.
+    pub user_metadata: &'a BTreeMap<String, String>,
+    /// The If-Match header, if any.
+    pub if_match: Option<&'a str>,
+    /// The If-None-Match header, if any.
+    pub if_none_match: Option<&'a str>,
+}
+
+/// What `begin` allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The most bytes that the policy takes; `None` means no limit of its own.
+    pub max_bytes: Option<u64>,
+    /// The content types that the policy takes; `None` means all.
+    pub allowed_types: Option<Vec<String>>,
+}
+
+/// What `commit` is told: what was stored and validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The version.
+    pub version: VersionId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The content type that it is served with.
+    pub content_type: String,
+    /// The content type that its first bytes show.
+    pub found_type: Option<String>,
+    /// The ETag without quotes.
+    pub etag: String,
+    /// CRC-64/NVME in base64.
+    pub crc64nvme: Option<String>,
+}
+
+/// What `commit` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Whether there was no current version before.
+    pub created: bool,
+    /// When it became current, in microseconds of Unix time.
+    pub committed_at_us: i64,
+}
+
+/// A version that `resolve` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The version.
+    pub version: VersionId,
+    /// Where its bytes lie.
+    pub s3_key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The ETag without quotes.
+    pub etag: String,
+    /// The content type that it is served with.
+    pub content_type: String,
+    /// CRC-64/NVME in base64.
+    pub crc64nvme: Option<String>,
+    /// When it became current, in microseconds of Unix time.
+    pub committed_at_us: i64,
+    /// User metadata, names without `x-amz-meta-`.
+    pub user_metadata: BTreeMap<String, String>,
+    /// Whether anybody may read it.
+    pub public: bool,
+    /// The Cache-Control that the bucket's policy wants, if any.
+    pub cache_control: Option<String>,
+}
+
+/// The steps of the write protocol, one call of a SQL function each.
+pub trait Catalog {
+    /// Opens a pending version, charged to its quota.
+    async fn begin(&self, caller: &Caller, begin: &Begin<'_>) -> Result<Begun, Error>;
+    /// Renews the lease; `charge` is the total in bytes that is now needed.
+    async fn renew(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        charge: Option<u64>,
+    ) -> Result<(), Error>;
+    /// Makes the version current. Safe to repeat.
+    ///
+    /// An answer that never came is [`crate::error::Code::ServiceUnavailable`]: unknown, not refused.
+    async fn commit(&self, caller: &Caller, commit: &Commit) -> Result<Committed, Error>;
+    /// Gives the pending version up because of `code`; true if this caller now deletes its blob.
+    async fn abort(&self, caller: &Caller, version: VersionId, code: &str) -> Result<bool, Error>;
+}
+
+/// Where a version's bytes lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The S3 bucket, of the same name as ours.
+    pub bucket: &'a str,
+    /// The S3 key.
+    pub s3_key: &'a str,
+}
+
+/// What the store says that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The ETag without quotes.
+    pub etag: String,
+    /// The CRC-64/NVME that the store computed or verified, in base64.
+    pub crc64nvme: Option<String>,
+    /// The length in bytes, where the answer tells it.
+    pub size: Option<u64>,
+}
+
+/// A body that comes in.
+pub trait Body {
+    /// The next bytes, or `None` at its end.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::IncompleteBody`]: the client left.
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error>;
+}
+
+/// Sees every chunk of a pumped body before it is sent on.
+pub trait Gate {
+    /// Counts, digests, charges; an error stops the upload.
+    async fn pass(&mut self, chunk: &[u8]) -> Result<(), Error>;
+}
+
+/// The blob store.
+pub trait Blobs {
+    /// The inbound bodies that it takes.
+    type Body: Body;
+    /// Stores bytes held whole; the store verifies `crc64nvme`. Retried while that may help.
+    async fn put_bytes(
+        &self,
+        at: Target<'_>,
+        bytes: &[u8],
+        crc64nvme: &str,
+    ) -> Result<Stored, Error>;
+    /// Stores a body of `length` bytes that the component never sees.
+    async fn put_spliced(
+        &self,
+        at: Target<'_>,
+        body: Self::Body,
+        length: u64,
+    ) -> Result<Stored, Error>;
+    /// Stores `first` and then the rest of a body of unknown length, chunk by chunk through the gate.
+    async fn put_pumped(
+        &self,
+        at: Target<'_>,
+        first: Vec<u8>,
+        body: Self::Body,
+        gate: &mut impl Gate,
+    ) -> Result<Stored, Error>;
+    /// What is stored there, or `None`.
+    async fn head(&self, at: Target<'_>) -> Result<Option<Stored>, Error>;
+    /// The first `count` bytes of what is stored there.
+    async fn first_bytes(&self, at: Target<'_>, count: usize) -> Result<Vec<u8>, Error>;
+    /// Deletes what is stored there; fine if nothing is.
+    async fn delete(&self, at: Target<'_>) -> Result<(), Error>;
+}
+
+/// Time and randomness.
+pub trait Clock {
+    /// Now.
+    fn now(&self) -> OffsetDateTime;
+    /// Ten random bytes.
+    fn random(&self) -> [u8; 10];
+    /// Comes back after this long.
+    async fn sleep(&self, duration: Duration);
+}

@@ -1,0 +1,190 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use futures_util::FutureExt as _;
+
+use super::*;
+use crate::fakes::{FakeBlobs, FakeBody, FakeCatalog, FakeClock};
+use crate::principal::Principal;
+
+struct Case {
+    catalog: FakeCatalog,
+    blobs: FakeBlobs,
+    clock: FakeClock,
+    upload: Upload,
+    body: FakeBody,
+}
+
+/// An upload of `count` bytes of text in chunks of 50,000.
+fn case(count: usize, length_is_known: bool) -> Case {
+    let bytes = vec![b'x'; count];
+    Case {
+        catalog: FakeCatalog::default(),
+        blobs: FakeBlobs::default(),
+        clock: FakeClock { sleeps_end: false },
+        upload: Upload {
+            caller: Caller {
+                principal: Principal { sub: "alice".to_owned(), roles: vec![], scopes: None },
+                ip: "127.0.0.1".to_owned(),
+                request_id: "r".to_owned(),
+            },
+            bucket: BucketName::parse("documents").expect("name"),
+            key: ObjectKey::parse("a/b").expect("key"),
+            length: length_is_known.then_some(count as u64),
+            content_type: None,
+            user_metadata: BTreeMap::new(),
+            if_match: None,
+            if_none_match: None,
+        },
+        body: FakeBody { chunks: bytes.chunks(50_000).map(<[u8]>::to_vec).collect(), whole: true },
+    }
+}
+
+impl Case {
+    /// Runs the upload; with these fakes it never waits.
+    fn run(&mut self) -> Result<Uploaded, Error> {
+        let body =
+            std::mem::replace(&mut self.body, FakeBody { chunks: VecDeque::new(), whole: true });
+        let uploader = Uploader { catalog: &self.catalog, blobs: &self.blobs, clock: &self.clock };
+        uploader.upload(&self.upload, body).now_or_never().expect("no wait")
+    }
+
+    fn commits_fail(&self, code: Code, times: usize) {
+        *self.catalog.commits.borrow_mut() = vec![code; times].into();
+    }
+
+    fn steps(&self) -> Vec<String> {
+        self.catalog.steps.borrow().clone()
+    }
+
+    fn nothing_is_left(&self) -> bool {
+        self.blobs.stored.borrow().is_empty()
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+#[test]
+fn a_small_body_is_held_and_verified() {
+    for known in [true, false] {
+        let mut case = case(65_536, known);
+        let done = case.run().expect("stored");
+        assert_eq!(done.commit.size, 65_536);
+        assert_eq!(done.commit.crc64nvme, Some(Crc64Nvme::of(&vec![b'x'; 65_536])));
+        assert_eq!(*case.blobs.ways.borrow(), ["bytes"]);
+    }
+}
+
+#[test]
+fn an_empty_body_is_a_file() {
+    let done = case(0, true).run().expect("stored");
+    assert_eq!((done.commit.size, done.commit.content_type.as_str()), (0, OCTET_STREAM));
+}
+
+#[test]
+fn a_known_length_is_spliced_and_its_type_read_from_the_store() {
+    let mut case = case(65_537, true);
+    let done = case.run().expect("stored");
+    assert_eq!(*case.blobs.ways.borrow(), ["spliced", "sniffed"]);
+    assert_eq!(done.commit.content_type, TEXT);
+    assert_eq!(case.steps(), ["begin Some(65537)", &format!("commit 65537 {TEXT}")]);
+}
+
+#[test]
+fn an_unknown_length_is_pumped() {
+    let mut case = case(200_000, false);
+    let done = case.run().expect("stored");
+    assert_eq!(*case.blobs.ways.borrow(), ["pumped"]);
+    assert_eq!(done.commit.size, 200_000);
+    assert_eq!(done.commit.content_type, TEXT);
+}
+
+#[test]
+fn an_unknown_length_is_charged_in_steps() {
+    let mut case = case(130 * 1_024 * 1_024, false);
+    case.run().expect("stored");
+    assert_eq!(case.steps()[1..3], ["renew Some(134217728)", "renew Some(201326592)"]);
+
+    let mut case = self::case(130 * 1_024 * 1_024, false);
+    case.catalog.renew_refuses.set(true);
+    assert_eq!(case.run().expect_err("refused").code, Code::QuotaExceeded);
+    assert!(case.nothing_is_left());
+}
+
+#[test]
+fn a_limit_stops_a_pumped_body_as_soon_as_it_is_passed() {
+    for (count, max) in [(200_000, 100_000), (10, 9)] {
+        let mut case = case(count, false);
+        case.catalog.max_bytes = Some(max);
+        let error = case.run().expect_err("too large");
+        assert_eq!(
+            (error.code, error.rule.as_deref()),
+            (Code::EntityTooLarge, Some("policy.maxBytes"))
+        );
+        assert_eq!(case.steps().last().map(String::as_str), Some("abort EntityTooLarge"));
+        assert!(case.nothing_is_left());
+    }
+}
+
+#[test]
+fn a_store_that_loses_a_byte_is_never_committed() {
+    for known in [true, false] {
+        let mut case = case(200_000, known);
+        case.blobs.loses_a_byte = true;
+        assert_eq!(case.run().expect_err("torn").code, Code::ServiceUnavailable);
+        assert_eq!(case.steps().last().map(String::as_str), Some("abort ServiceUnavailable"));
+        assert!(case.nothing_is_left());
+    }
+}
+
+#[test]
+fn a_client_that_leaves_leaves_nothing() {
+    for (count, known) in [(10, false), (200_000, false)] {
+        let mut case = case(count, known);
+        case.body.whole = false;
+        assert_eq!(case.run().expect_err("cut").code, Code::IncompleteBody);
+        assert!(case.nothing_is_left());
+    }
+    let mut case = case(10, true);
+    case.upload.length = Some(11);
+    assert_eq!(case.run().expect_err("short").code, Code::IncompleteBody);
+}
+
+#[test]
+fn types_that_the_policy_does_not_take_are_refused() {
+    let mut case = case(10, true);
+    case.catalog.allowed_types = Some(vec!["image/*".to_owned()]);
+    assert_eq!(case.run().expect_err("text").code, Code::InvalidContentType);
+    assert!(case.nothing_is_left());
+}
+
+#[test]
+fn a_commit_without_an_answer_is_repeated_and_never_undone() {
+    let mut case = case(10, true);
+    case.clock.sleeps_end = true;
+    case.commits_fail(Code::ServiceUnavailable, COMMIT_ATTEMPTS as usize - 1);
+    case.run().expect("the last attempt answers");
+    assert_eq!(case.steps().len(), 1 + COMMIT_ATTEMPTS as usize);
+}
+
+#[test]
+fn an_unknown_commit_keeps_the_blob_for_the_reaper() {
+    let mut case = case(10, true);
+    case.commits_fail(Code::PreconditionFailed, 1);
+    assert_eq!(case.run().expect_err("refused").code, Code::PreconditionFailed);
+    assert!(case.nothing_is_left());
+
+    let mut case = self::case(10, true);
+    case.clock.sleeps_end = true;
+    case.commits_fail(Code::ServiceUnavailable, COMMIT_ATTEMPTS as usize);
+    assert_eq!(case.run().expect_err("unknown").code, Code::ServiceUnavailable);
+    assert!(!case.nothing_is_left());
+    assert!(!case.steps().iter().any(|step| step.starts_with("abort")));
+}
+
+#[test]
+fn a_body_above_the_limit_of_one_put_is_refused_before_begin() {
+    let mut case = case(1, true);
+    case.upload.length = Some(MAX_PUT_BYTES + 1);
+    assert_eq!(case.run().expect_err("huge").code, Code::EntityTooLarge);
+    assert!(case.steps().is_empty());
+}
