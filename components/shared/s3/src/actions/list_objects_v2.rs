@@ -1,0 +1,124 @@
+use percent_encoding::percent_decode_str;
+use quick_xml::{DeError, de};
+use serde::Deserialize;
+
+use super::Action;
+use crate::Request;
+
+/// Lists a bucket's objects, a page at a time.
+///
+/// SeaweedFS lists in the order of its tree (`a`, `a/b`, `a-b`), not of bytes.
+///
+/// Spec: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListObjectsV2<'a> {
+    /// The bucket's name.
+    pub bucket: &'a str,
+    /// What the keys start with; empty for all.
+    pub prefix: &'a str,
+    /// [`ListObjectsV2Page::next_continuation_token`] of the page before.
+    pub continuation_token: Option<&'a str>,
+    /// The most objects in a page; the server's default is 1,000.
+    pub max_keys: Option<u16>,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListObjectsV2Page {
+    /// The page's objects.
+    pub objects: Vec<ObjectEntry>,
+    /// Present unless this was the last page.
+    pub next_continuation_token: Option<String>,
+}
+
+/// One object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectEntry {
+    /// The object's key, decoded.
+    pub key: String,
+    /// The object's bytes.
+    pub size: u64,
+    /// The entity tag without its quotes.
+    pub etag: String,
+}
+
+/// Why an answer is not a page of a listing.
+#[derive(Debug, thiserror::Error)]
+pub enum ListObjectsV2ParseError {
+    /// Not the XML of a listing: cut off, or an error's body.
+    #[error("the listing is not a ListBucketResult: {0}")]
+    Xml(#[from] DeError),
+    /// A key that is not UTF-8 once decoded.
+    #[error("the listing holds a key that is not UTF-8")]
+    Key,
+    /// Truncated, and yet without a token to go on with.
+    #[error("the listing is truncated and has no continuation token")]
+    Token,
+}
+
+impl Action for ListObjectsV2<'_> {
+    fn request(&self) -> Request<'_> {
+        // Without `encoding-type` a control character in a key would spoil the XML.
+        let mut request = Request::on_bucket("GET", self.bucket)
+            .with_query("list-type", "2")
+            .with_query("encoding-type", "url");
+        if !self.prefix.is_empty() {
+            request = request.with_query("prefix", self.prefix);
+        }
+        if let Some(token) = self.continuation_token {
+            request = request.with_query("continuation-token", token);
+        }
+        if let Some(keys) = self.max_keys {
+            request = request.with_query("max-keys", keys.to_string());
+        }
+        request
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListBucketResult {
+    // Required: without it an error's body would read as an empty bucket.
+    is_truncated: bool,
+    next_continuation_token: Option<String>,
+    #[serde(default)]
+    contents: Vec<Contents>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Contents {
+    key: String,
+    size: u64,
+    #[serde(rename = "ETag", default)]
+    etag: String,
+}
+
+impl ListObjectsV2<'_> {
+    /// Reads the body of a 200.
+    ///
+    /// # Errors
+    /// See [`ListObjectsV2ParseError`].
+    pub fn parse(body: &[u8]) -> Result<ListObjectsV2Page, ListObjectsV2ParseError> {
+        let result: ListBucketResult = de::from_reader(body)?;
+        let token = result.next_continuation_token.filter(|token| !token.is_empty());
+        if result.is_truncated && token.is_none() {
+            return Err(ListObjectsV2ParseError::Token);
+        }
+        Ok(ListObjectsV2Page {
+            objects: result.contents.into_iter().map(object_entry).collect::<Result<_, _>>()?,
+            next_continuation_token: token.filter(|_| result.is_truncated),
+        })
+    }
+}
+
+fn object_entry(contents: Contents) -> Result<ObjectEntry, ListObjectsV2ParseError> {
+    // `encoding-type=url` is a form's encoding: a space is `+`, and a plus is `%2B`.
+    let key = contents.key.replace('+', " ");
+    let key = percent_decode_str(&key).decode_utf8().map_err(|_| ListObjectsV2ParseError::Key)?;
+    Ok(ObjectEntry {
+        key: key.into_owned(),
+        size: contents.size,
+        etag: contents.etag.trim_matches('"').to_owned(),
+    })
+}

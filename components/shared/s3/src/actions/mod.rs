@@ -1,0 +1,65 @@
+//! The S3 operations, one file each, named as the specification names them.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::{
+    Credentials, Endpoint, PresignError, Request, SignedRequest, SigningKey, sigv4::utc_date,
+};
+
+mod create_bucket;
+mod delete_object;
+mod get_object;
+mod head_bucket;
+mod head_object;
+mod list_objects_v2;
+mod put_object;
+
+pub use create_bucket::CreateBucket;
+pub use delete_object::DeleteObject;
+pub use get_object::GetObject;
+pub use head_bucket::HeadBucket;
+pub use head_object::HeadObject;
+pub use list_objects_v2::{ListObjectsV2, ListObjectsV2Page, ListObjectsV2ParseError, ObjectEntry};
+pub use put_object::PutObject;
+
+/// An S3 operation that can be signed. Signing is pure: `at` is the time of sending, which the
+/// server accepts within 15 minutes of its own clock.
+pub trait Action {
+    /// The request before it is signed.
+    fn request(&self) -> Request<'_>;
+
+    /// Signs the operation in its headers.
+    fn sign(
+        &self,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        at: OffsetDateTime,
+    ) -> SignedRequest {
+        let key = derive(endpoint, credentials, at);
+        self.request().sign(endpoint, credentials.access_key_id(), &key, at)
+    }
+
+    /// Makes an absolute URL with which anyone may do the operation until `at + expires`.
+    ///
+    /// [`Request::headers`] are signed too and have to be sent with it, unchanged. Parts of a
+    /// second of `expires` are dropped.
+    ///
+    /// # Errors
+    /// [`PresignError::Expires`]: not 1 second to 7 days.
+    fn presign(
+        &self,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        at: OffsetDateTime,
+        expires: Duration,
+    ) -> Result<String, PresignError> {
+        let key = derive(endpoint, credentials, at);
+        self.request().presign(endpoint, credentials.access_key_id(), &key, at, expires)
+    }
+}
+
+fn derive(endpoint: &Endpoint, credentials: &Credentials, at: OffsetDateTime) -> SigningKey {
+    SigningKey::derive(credentials.secret_access_key(), utc_date(at), endpoint.region())
+}
