@@ -168,3 +168,97 @@ impl<'a> Request<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::{
+        OffsetDateTime,
+        macros::{date, datetime},
+    };
+
+    use super::*;
+    use crate::sigv4::vectors::{ACCESS_KEY_ID, HOST, SECRET_ACCESS_KEY, VECTORS, Vector};
+
+    const AT: OffsetDateTime = datetime!(2013-05-24 0:00 UTC);
+
+    fn aws() -> (Endpoint, SigningKey) {
+        let endpoint = Endpoint::parse(&format!("https://{HOST}"), "us-east-1").unwrap();
+        (endpoint, SigningKey::derive(SECRET_ACCESS_KEY, date!(2013 - 05 - 24), "us-east-1"))
+    }
+
+    /// The examples address the bucket by its host, so their path has none.
+    fn request(vector: &Vector) -> Request<'static> {
+        let path = uri_encode_path(vector.path).to_string();
+        let mut request = Request::new(vector.method, path);
+        request.payload_hash = vector.payload_hash;
+        for (name, value) in vector.query {
+            request = request.with_query(name, *value);
+        }
+        for (name, value) in vector.headers {
+            request = request.with_header(name, *value);
+        }
+        request
+    }
+
+    #[test]
+    fn aws_examples_signed_in_headers() {
+        let (endpoint, key) = aws();
+        for vector in VECTORS.iter().filter(|vector| !vector.presigned) {
+            let signed = request(vector).sign(&endpoint, ACCESS_KEY_ID, &key, AT);
+            let expected = format!(
+                "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,\
+                 SignedHeaders={},Signature={}",
+                vector.signed_headers().names(),
+                vector.signature
+            );
+            assert_eq!(
+                signed.headers[0],
+                ("authorization".to_owned(), expected),
+                "{}",
+                vector.name
+            );
+            assert!(signed.headers.iter().all(|(name, _)| name != "host"));
+        }
+    }
+
+    #[test]
+    fn aws_example_signed_in_the_query() {
+        let (endpoint, key) = aws();
+        let day = Duration::from_secs(86_400);
+        let url = Request::new("GET", "/test.txt".to_owned())
+            .presign(&endpoint, ACCESS_KEY_ID, &key, AT, day)
+            .unwrap();
+        assert_eq!(
+            url,
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    #[test]
+    fn a_presigned_url_lives_from_a_second_to_a_week() {
+        let (endpoint, key) = aws();
+        let presign = |expires| {
+            Request::on_object("GET", "b", "k").presign(&endpoint, ACCESS_KEY_ID, &key, AT, expires)
+        };
+        for expires in [
+            Duration::ZERO,
+            Duration::from_millis(999),
+            MAX_PRESIGN_EXPIRES + Duration::from_nanos(1),
+        ] {
+            assert_eq!(presign(expires), Err(PresignError::Expires), "{expires:?}");
+        }
+        for (expires, seconds) in
+            [(Duration::from_millis(1_999), "1"), (MAX_PRESIGN_EXPIRES, "604800")]
+        {
+            assert!(presign(expires).unwrap().contains(&format!("X-Amz-Expires={seconds}&")));
+        }
+    }
+
+    #[test]
+    fn an_empty_key_never_names_the_bucket() {
+        assert_eq!(Request::on_object("DELETE", "b", "").path, "/b/%00");
+    }
+}

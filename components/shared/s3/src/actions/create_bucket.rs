@@ -17,3 +17,14 @@ impl Action for CreateBucket<'_> {
         Request::on_bucket("PUT", self.bucket)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::tests::wire;
+
+    #[test]
+    fn on_the_wire() {
+        assert_eq!(wire(&CreateBucket { bucket: "documents" }), "PUT /documents");
+    }
+}

@@ -17,3 +17,15 @@ impl Action for DeleteObject<'_> {
         Request::on_object("DELETE", self.bucket, self.key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::tests::wire;
+
+    #[test]
+    fn on_the_wire() {
+        // Nothing in a key can start a query, which could name a sub-resource.
+        assert_eq!(wire(&DeleteObject { bucket: "b", key: "a?acl#b" }), "DELETE /b/a%3Facl%23b");
+    }
+}

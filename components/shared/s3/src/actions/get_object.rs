@@ -33,3 +33,26 @@ impl Action for GetObject<'_> {
         request
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::tests::wire;
+
+    #[test]
+    fn on_the_wire() {
+        let action = GetObject { bucket: "b", key: "é + 1", ..GetObject::default() };
+        assert_eq!(wire(&action), "GET /b/%C3%A9%20%2B%201");
+        let action = GetObject {
+            range: Some("bytes=-5"),
+            response_content_type: Some("text/plain; charset=utf-8"),
+            response_content_disposition: Some("attachment"),
+            ..action
+        };
+        assert_eq!(
+            wire(&action),
+            "GET /b/%C3%A9%20%2B%201?response-content-disposition=attachment\
+             &response-content-type=text%2Fplain%3B%20charset%3Dutf-8\nrange: bytes=-5"
+        );
+    }
+}

@@ -15,3 +15,14 @@ impl Action for HeadBucket<'_> {
         Request::on_bucket("HEAD", self.bucket)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::tests::wire;
+
+    #[test]
+    fn on_the_wire() {
+        assert_eq!(wire(&HeadBucket { bucket: "documents" }), "HEAD /documents");
+    }
+}

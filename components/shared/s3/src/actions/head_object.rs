@@ -24,3 +24,17 @@ impl Action for HeadObject<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::tests::wire;
+
+    #[test]
+    fn on_the_wire() {
+        let mut action = HeadObject { bucket: "b", key: "a/b", checksum_mode: false };
+        assert_eq!(wire(&action), "HEAD /b/a/b");
+        action.checksum_mode = true;
+        assert_eq!(wire(&action), "HEAD /b/a/b\nx-amz-checksum-mode: ENABLED");
+    }
+}

@@ -122,3 +122,84 @@ fn object_entry(contents: Contents) -> Result<ObjectEntry, ListObjectsV2ParseErr
         etag: contents.etag.trim_matches('"').to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::tests::wire;
+
+    #[test]
+    fn on_the_wire() {
+        let action = ListObjectsV2 { bucket: "b", ..ListObjectsV2::default() };
+        assert_eq!(wire(&action), "GET /b?encoding-type=url&list-type=2");
+        let action = ListObjectsV2 {
+            prefix: "hf/2026/",
+            continuation_token: Some("a b+c="),
+            max_keys: Some(2),
+            ..action
+        };
+        assert_eq!(
+            wire(&action),
+            "GET /b?continuation-token=a%20b%2Bc%3D&encoding-type=url&list-type=2&max-keys=2\
+             &prefix=hf%2F2026%2F"
+        );
+    }
+
+    fn listing(inner: &str) -> String {
+        format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?>
+            <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+            <Name>b</Name><Prefix></Prefix><EncodingType>url</EncodingType>{inner}</ListBucketResult>"#
+        )
+    }
+
+    fn parse(inner: &str) -> Result<ListObjectsV2Page, ListObjectsV2ParseError> {
+        ListObjectsV2::parse(listing(inner).as_bytes())
+    }
+
+    #[test]
+    fn a_page_is_read_and_its_keys_decoded() {
+        let page = parse(
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>a/&amp;+%20</NextContinuationToken>
+             <Contents><Key>a+b%2Bc/%F0%9F%A6%80</Key><ETag>&#34;d41d8cd9&#34;</ETag><Size>0</Size>
+             <Owner><ID>x</ID></Owner></Contents>
+             <Contents><Key>z</Key><ETag>&quot;f-2&quot;</ETag><Size>5368709120</Size></Contents>
+             <CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>",
+        )
+        .unwrap();
+        let entry =
+            |key: &str, size, etag: &str| ObjectEntry { key: key.into(), size, etag: etag.into() };
+        assert_eq!(
+            page,
+            ListObjectsV2Page {
+                objects: vec![entry("a b+c/🦀", 0, "d41d8cd9"), entry("z", 5_368_709_120, "f-2"),],
+                // Opaque: never decoded.
+                next_continuation_token: Some("a/&+%20".into()),
+            }
+        );
+    }
+
+    #[test]
+    fn the_last_page_has_no_token() {
+        let last = "<IsTruncated>false</IsTruncated><NextContinuationToken/>";
+        assert_eq!(parse(last).unwrap(), ListObjectsV2Page::default());
+    }
+
+    #[test]
+    fn what_is_no_listing_is_never_an_empty_page() {
+        use ListObjectsV2ParseError::{Key, Token, Xml};
+        assert!(matches!(parse("<IsTruncated>true</IsTruncated>"), Err(Token)));
+        let entry =
+            "<IsTruncated>false</IsTruncated><Contents><Key>%FF</Key><Size>1</Size></Contents>";
+        assert!(matches!(parse(entry), Err(Key)));
+        for entry in ["<Key>a</Key>", "<Size>1</Size>", "<Key>a</Key><Size>-1</Size>"] {
+            let entry = format!("<IsTruncated>false</IsTruncated><Contents>{entry}</Contents>");
+            assert!(matches!(parse(&entry), Err(Xml(_))), "{entry}");
+        }
+        let whole = listing("<IsTruncated>false</IsTruncated>");
+        let cut = &whole.as_bytes()[..whole.len() - "</ListBucketResult>".len()];
+        for body in [&b""[..], b"<Error><Code>SlowDown</Code></Error>", b"\xff\xfe", cut] {
+            assert!(matches!(ListObjectsV2::parse(body), Err(Xml(_))), "{}", body.escape_ascii());
+        }
+    }
+}

@@ -63,3 +63,24 @@ pub trait Action {
 fn derive(endpoint: &Endpoint, credentials: &Credentials, at: OffsetDateTime) -> SigningKey {
     SigningKey::derive(credentials.secret_access_key(), utc_date(at), endpoint.region())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What goes over the wire, one line each, without what depends on time and key.
+    pub(crate) fn wire(action: &impl Action) -> String {
+        let endpoint = Endpoint::parse("http://127.0.0.1:8333", "us-east-1").unwrap();
+        let credentials = Credentials::new("id", "secret");
+        let signed = action.sign(&endpoint, &credentials, OffsetDateTime::UNIX_EPOCH);
+        let mut lines = vec![format!("{} {}", signed.method, signed.path_and_query)];
+        for (name, value) in signed.headers {
+            match name.as_str() {
+                "authorization" | "x-amz-date" => {}
+                "x-amz-content-sha256" if value == crate::sigv4::EMPTY_PAYLOAD => {}
+                _ => lines.push(format!("{name}: {value}")),
+            }
+        }
+        lines.join("\n")
+    }
+}

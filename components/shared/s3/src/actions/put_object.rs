@@ -38,3 +38,53 @@ impl Action for PutObject<'_> {
         request
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChecksumAlgorithm, actions::tests::wire};
+
+    #[test]
+    fn on_the_wire() {
+        let action =
+            PutObject { bucket: "b", key: "k", content_type: "text/plain", ..PutObject::default() };
+        assert_eq!(
+            wire(&action),
+            "PUT /b/k\ncontent-type: text/plain\nx-amz-content-sha256: UNSIGNED-PAYLOAD"
+        );
+        let action = PutObject {
+            content_length: Some(0),
+            checksum: Some(Checksum::Compute(ChecksumAlgorithm::Crc64Nvme)),
+            headers: &[
+                ("If-None-Match", "*"),
+                ("Content-Type", "text/html"),
+                ("HOST", "evil.test"),
+            ],
+            ..action
+        };
+        assert_eq!(
+            wire(&action),
+            "PUT /b/k\ncontent-length: 0\ncontent-type: text/plain\nif-none-match: *\n\
+             x-amz-content-sha256: UNSIGNED-PAYLOAD\nx-amz-sdk-checksum-algorithm: CRC64NVME"
+        );
+    }
+
+    #[test]
+    fn a_known_digest_is_sent_to_be_verified() {
+        for (algorithm, header) in [
+            (ChecksumAlgorithm::Crc32, "x-amz-checksum-crc32"),
+            (ChecksumAlgorithm::Crc32c, "x-amz-checksum-crc32c"),
+            (ChecksumAlgorithm::Crc64Nvme, "x-amz-checksum-crc64nvme"),
+            (ChecksumAlgorithm::Sha1, "x-amz-checksum-sha1"),
+            (ChecksumAlgorithm::Sha256, "x-amz-checksum-sha256"),
+        ] {
+            let checksum = Some(Checksum::Verify { algorithm, value_base64: "AAAA" });
+            let wire = wire(&PutObject { checksum, ..PutObject::default() });
+            assert!(
+                wire.contains(&format!("\n{header}: AAAA\n"))
+                    || wire.ends_with(&format!("\n{header}: AAAA")),
+                "{wire}"
+            );
+        }
+    }
+}

@@ -43,3 +43,20 @@ impl<'a> Headers<'a> {
         names
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_sorted_and_unique() {
+        let mut headers = Headers::new();
+        for (name, value) in [("X-Amz-Date", "1"), ("host", "2"), ("Content-Type", "3")] {
+            headers.set(name, value.into());
+        }
+        headers.set("HOST", "4".into());
+        assert_eq!(headers.names(), "content-type;host;x-amz-date");
+        let values: Vec<_> = headers.iter().map(|(_, value)| value).collect();
+        assert_eq!(values, ["3", "4", "1"]);
+    }
+}

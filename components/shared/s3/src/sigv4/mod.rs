@@ -8,6 +8,8 @@ mod signature;
 mod signing_key;
 mod string_to_sign;
 mod uri_encode;
+#[cfg(test)]
+pub(crate) mod vectors;
 
 pub(crate) use canonical_request::{CanonicalRequest, canonical_query, canonical_request};
 pub(crate) use headers::Headers;

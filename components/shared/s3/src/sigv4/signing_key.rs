@@ -50,3 +50,30 @@ fn finish(mut mac: Hmac<Sha256>, message: &str) -> [u8; 32] {
     mac.update(message.as_bytes());
     mac.finalize().into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sigv4::push_hex;
+
+    /// <https://docs.aws.amazon.com/general/latest/gr/signature-v4-examples.html>
+    #[test]
+    fn aws_vectors() {
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        for (date, expected) in [
+            ("20120215", "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"),
+            ("20150830", "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"),
+        ] {
+            let mut found = String::new();
+            push_hex(&mut found, &signing_key(secret, date, "us-east-1", "iam"));
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_may_be_longer_than_a_block() {
+        let long = "s".repeat(100);
+        let key = |secret| signing_key(secret, "20120215", "us-east-1", "s3");
+        assert_ne!(key(&long), key(&long[..64]));
+    }
+}

@@ -49,3 +49,33 @@ pub(crate) fn string_to_sign(timestamp: &str, scope: Scope<'_>, canonical_reques
     push_hex(&mut out, &Sha256::digest(canonical_request));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::sigv4::vectors::{TIMESTAMP, VECTORS};
+
+    #[test]
+    fn aws_vectors() {
+        for vector in &VECTORS {
+            let scope = Scope::new(TIMESTAMP, "us-east-1");
+            let found = string_to_sign(TIMESTAMP, scope, vector.canonical_request);
+            assert_eq!(found, vector.string_to_sign(), "{}", vector.name);
+        }
+    }
+
+    #[test]
+    fn time_is_told_in_utc() {
+        for (at, expected) in [
+            (datetime!(2013-05-24 0:00 UTC), TIMESTAMP),
+            (datetime!(2013-05-24 1:30 +1:30), TIMESTAMP),
+            (datetime!(2024-02-29 23:59:59.999 UTC), "20240229T235959Z"),
+            (datetime!(2026-01-01 1:02:03 +2), "20251231T230203Z"),
+        ] {
+            assert_eq!(timestamp(at), expected);
+            assert_eq!(yyyymmdd(utc_date(at)), expected[..8]);
+        }
+    }
+}
