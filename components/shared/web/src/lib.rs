@@ -1,0 +1,19 @@
+//! HTTP without a platform: who asks, what the headers mean, and the one error renderer.
+//!
+//! Nothing here does I/O, knows the time or makes random bytes: all three are passed in, so
+//! `cargo test` runs the whole crate natively.
+
+pub mod bearer;
+pub mod client_addr;
+pub mod conditional;
+pub mod content_type;
+pub mod disposition;
+pub mod http_date;
+pub mod jwt;
+pub mod metadata;
+pub mod path;
+pub mod problem;
+pub mod range;
+pub mod request_id;
+
+mod header;
