@@ -179,6 +179,13 @@ mod tests {
         );
     }
 
+    /// SeaweedFS's token is the last key as it is: trimmed, it would give the same page again.
+    #[test]
+    fn a_token_keeps_its_spaces() {
+        let page = "<IsTruncated>true</IsTruncated><NextContinuationToken> a&#x20; </NextContinuationToken>";
+        assert_eq!(parse(page).unwrap().next_continuation_token.as_deref(), Some(" a  "));
+    }
+
     #[test]
     fn the_last_page_has_no_token() {
         let last = "<IsTruncated>false</IsTruncated><NextContinuationToken/>";
