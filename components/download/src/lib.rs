@@ -1,1 +1,232 @@
-//! x
+//! `GET|HEAD /v1/download/{bucket}/{key...}`: the bytes of a version, spliced from the store.
+
+use holdfast_core::download::SANDBOX_CSP;
+use holdfast_core::error::{Code, Error};
+use holdfast_core::limits::SMALL_BODY_BYTES;
+use holdfast_core::names::{BucketName, ObjectKey, VersionId};
+use holdfast_core::ports::{Resolved, Target};
+use holdfast_platform::access::{Access, record};
+use holdfast_platform::app::{Context, serve};
+use holdfast_platform::catalog::Wanted;
+use holdfast_platform::inbound::Inbound;
+use holdfast_platform::outbound::header;
+use holdfast_platform::reply;
+use holdfast_web::conditional::{self, ETag, Evaluation, Preconditions, Validators};
+use holdfast_web::http_date::HttpDate;
+use holdfast_web::path::{Query, Target as Path};
+use holdfast_web::range::{self, RangeOutcome};
+use holdfast_web::{disposition, metadata};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use wasip3::http::types::{ErrorCode, Request, Response};
+
+const ROUTE: &str = "/v1/download/";
+
+/// The longest User-Agent that is kept, in characters.
+const USER_AGENT_CHARS: usize = 255;
+
+struct Component;
+
+#[allow(unsafe_code, reason = "the exports that the macro writes")]
+mod export {
+    use super::Component;
+    wasip3::http::service::export!(Component);
+}
+
+impl wasip3::exports::http::handler::Guest for Component {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        Ok(serve(request, download).await)
+    }
+}
+
+async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error> {
+    inbound.allow(&["GET", "HEAD"])?;
+    let path = Path::parse(&inbound.path, ROUTE)?;
+    let query = Query::parse(Some(&inbound.query))?;
+    let asked = Asked {
+        bucket: BucketName::parse(&path.bucket)?,
+        key: ObjectKey::parse(&path.key)?,
+        version: query.get("version")?.map(VersionId::parse).transpose()?,
+        save_as: query.get("download")?.map(str::to_owned),
+        head_only: inbound.method == Method::HEAD,
+    };
+    let mut served = Served::default();
+    let answer = asked.answer(context, &inbound, &mut served).await;
+    let (response, outcome) = match answer {
+        Ok(response) => (response, "ok"),
+        Err(error) => {
+            served.bytes = 0;
+            (context.trace.refuse(&error), error.code.as_str())
+        }
+    };
+    record(
+        &context.app.config.database_url,
+        Access {
+            bucket: path.bucket,
+            key: path.key,
+            version: served.version,
+            sub: context.caller.principal.sub.clone(),
+            method: inbound.method.to_string(),
+            status: response.get_status_code(),
+            bytes: served.bytes,
+            outcome,
+            ip: context.caller.ip.clone(),
+            request_id: context.caller.request_id.clone(),
+            user_agent: inbound
+                .header("user-agent")
+                .map(|agent| agent.chars().take(USER_AGENT_CHARS).collect())
+                .unwrap_or_default(),
+        },
+    );
+    Ok(response)
+}
+
+/// What was served, for the count.
+#[derive(Default)]
+struct Served {
+    version: Option<String>,
+    bytes: u64,
+}
+
+/// What is asked for.
+struct Asked {
+    bucket: BucketName,
+    key: ObjectKey,
+    version: Option<VersionId>,
+    save_as: Option<String>,
+    head_only: bool,
+}
+
+impl Asked {
+    async fn answer(
+        &self,
+        context: &Context,
+        inbound: &Inbound,
+        served: &mut Served,
+    ) -> Result<Response, Error> {
+        let wanted = Wanted { bucket: &self.bucket, key: &self.key, version: self.version };
+        let file = context.app.resolve(&context.caller.principal, &wanted).await?;
+        served.version = Some(file.version.to_string());
+
+        let validators = Validators {
+            etag: ETag::strong(&file.etag),
+            last_modified: HttpDate::from_unix(file.last_modified()),
+        };
+        let mut headers = self.headers(context, &file)?;
+        let preconditions = Preconditions::from_headers(&inbound.headers)?;
+        match preconditions.evaluate(&inbound.method, Some(&validators)) {
+            Evaluation::Proceed => {}
+            Evaluation::NotModified => {
+                for name in [CONTENT_TYPE, CONTENT_DISPOSITION, ACCEPT_RANGES] {
+                    headers.remove(name);
+                }
+                return Ok(reply::empty(304, &headers));
+            }
+            Evaluation::PreconditionFailed => {
+                return Err(Error::new(
+                    Code::PreconditionFailed,
+                    "The current version is not the one that the request names",
+                ));
+            }
+        }
+        if self.head_only {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(file.size));
+            return Ok(reply::empty(200, &headers));
+        }
+        let range = if conditional::range_applies(&inbound.headers, &validators) {
+            range::parse(range::header(&inbound.headers), file.size)
+        } else {
+            RangeOutcome::Full
+        };
+        if range == RangeOutcome::Unsatisfiable {
+            let message = format!("The object has {} bytes; ask for a range within it", file.size);
+            return Err(Error::new(Code::InvalidRange, message).size(file.size));
+        }
+        if let Some(part) = range.content_range(file.size) {
+            headers.insert(CONTENT_RANGE, HeaderValue::try_from(part).map_err(Error::internal)?);
+        }
+        served.bytes = range.content_length(file.size);
+        self.send(context, &file, range, headers).await
+    }
+
+    /// The headers of a 200, 206 or 304.
+    fn headers(&self, context: &Context, file: &Resolved) -> Result<HeaderMap, Error> {
+        let text = |value: String| HeaderValue::try_from(value).map_err(Error::internal);
+        let mut headers = context.headers();
+        headers.insert(CONTENT_TYPE, text(file.content_type.clone())?);
+        headers.insert(ETAG, text(format!("\"{}\"", file.etag))?);
+        headers.insert(LAST_MODIFIED, text(HttpDate::from_unix(file.last_modified()).to_string())?);
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        headers.insert(CACHE_CONTROL, text(file.cache_control().to_owned())?);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers
+            .insert(HeaderName::from_static("x-amz-version-id"), text(file.version.to_string())?);
+        if let Some(crc) = &file.crc64nvme {
+            headers.insert(HeaderName::from_static("x-amz-checksum-crc64nvme"), text(crc.clone())?);
+        }
+        let own_name = || Resolved::file_name(self.key.as_str());
+        let save_as = match &self.save_as {
+            Some(name) if name.is_empty() => Some(own_name()),
+            Some(name) => Some(name.as_str()),
+            None => file.is_active_content().then(own_name),
+        };
+        if let Some(name) = save_as {
+            headers.insert(CONTENT_DISPOSITION, disposition::attachment(name));
+        }
+        if file.is_active_content() {
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX_CSP));
+        }
+        metadata::to_headers(&file.user_metadata, &mut headers);
+        Ok(headers)
+    }
+
+    /// Sends the bytes: small ones from memory, in one write; others host to host.
+    async fn send(
+        &self,
+        context: &Context,
+        file: &Resolved,
+        range: RangeOutcome,
+        mut headers: HeaderMap,
+    ) -> Result<Response, Error> {
+        let status = if range == RangeOutcome::Full { 200 } else { 206 };
+        let length = range.content_length(file.size);
+        if length == 0 {
+            return Ok(reply::bytes(status, headers, Vec::new()));
+        }
+        let at = Target { bucket: self.bucket.as_str(), s3_key: &file.s3_key };
+        let wanted = range.to_header();
+        let blobs = context.app.blobs();
+        if length <= SMALL_BODY_BYTES {
+            let body =
+                blobs.read(at, wanted.as_deref(), SMALL_BODY_BYTES as usize).await.map_err(lost)?;
+            if body.len() as u64 != length {
+                return Err(lost(Error::unavailable(
+                    "The object store",
+                    "another length than stored",
+                )));
+            }
+            return Ok(reply::bytes(status, headers, body));
+        }
+        let upstream = blobs.open(at, wanted.as_deref()).await.map_err(lost)?;
+        let promised = header(&upstream.get_headers(), "content-length");
+        if upstream.get_status_code() != status || promised != Some(length.to_string()) {
+            return Err(lost(Error::unavailable(
+                "The object store",
+                "another range than asked for",
+            )));
+        }
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        Ok(reply::spliced(status, &headers, upstream))
+    }
+}
+
+/// A version that resolved has its bytes; where they are missing the client may only try again.
+fn lost(error: Error) -> Error {
+    if error.code == Code::NoSuchKey {
+        return Error::unavailable("The object store", error);
+    }
+    error
+}

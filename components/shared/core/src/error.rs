@@ -208,6 +208,10 @@ pub struct Error {
     pub rule: Option<String>,
     /// When to try again, in seconds.
     pub retry_after_seconds: Option<u32>,
+    /// The methods that the route answers, for a 405.
+    pub allow: &'static [&'static str],
+    /// The size that a 416 tells, in bytes.
+    pub size: Option<u64>,
     /// For the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -221,13 +225,35 @@ impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let retry_after_seconds = matches!(code, Code::ServiceUnavailable | Code::SlowDown)
             .then_some(RETRY_AFTER_SECONDS);
-        Self { code, message: message.into(), rule: None, retry_after_seconds, source: None }
+        Self {
+            code,
+            message: message.into(),
+            rule: None,
+            retry_after_seconds,
+            allow: &[],
+            size: None,
+            source: None,
+        }
     }
 
     /// Names the rule that refused.
     #[must_use]
     pub fn rule(mut self, rule: impl Into<String>) -> Self {
         self.rule = Some(rule.into());
+        self
+    }
+
+    /// Names the methods that the route answers (RFC 9110, section 15.5.6).
+    #[must_use]
+    pub fn allow(mut self, methods: &'static [&'static str]) -> Self {
+        self.allow = methods;
+        self
+    }
+
+    /// Tells the size of the object that a range lies outside of (RFC 9110, section 15.5.17).
+    #[must_use]
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = Some(bytes);
         self
     }
 

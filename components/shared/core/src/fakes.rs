@@ -65,6 +65,8 @@ impl Catalog for FakeCatalog {
         self.steps.borrow_mut().push(format!("abort {code}"));
         Ok(true)
     }
+
+    fn release(&self) {}
 }
 
 /// Chunks, then an end: whole, or broken off.

@@ -10,6 +10,7 @@ pub mod names;
 pub mod policy;
 pub mod ports;
 pub mod principal;
+pub mod secret;
 pub mod sniff;
 pub mod upload;
 

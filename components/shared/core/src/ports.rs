@@ -81,6 +81,16 @@ pub struct Committed {
     pub committed_at_us: i64,
 }
 
+impl Committed {
+    /// When it became current, as RFC 3339 in UTC.
+    #[must_use]
+    pub fn committed_at(&self) -> Option<String> {
+        let nanos = i128::from(self.committed_at_us) * 1_000;
+        let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
+        at.format(&time::format_description::well_known::Rfc3339).ok()
+    }
+}
+
 /// A version that `resolve` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -123,6 +133,8 @@ pub trait Catalog {
     async fn commit(&self, caller: &Caller, commit: &Commit) -> Result<Committed, Error>;
     /// Gives the pending version up because of `code`; true if this caller now deletes its blob.
     async fn abort(&self, caller: &Caller, version: VersionId, code: &str) -> Result<bool, Error>;
+    /// Lets go of what is held between two steps; called before a transfer of any length.
+    fn release(&self);
 }
 
 /// Where a version's bytes lie.

@@ -150,6 +150,10 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         let mut first = Vec::with_capacity(usize::try_from(hold).unwrap_or_default());
         while let Some(chunk) = body.read().await? {
             first.extend_from_slice(&chunk);
+            if pending.upload.length != Some(first.len() as u64) {
+                // More is to come, and nobody knows how slowly.
+                self.catalog.release();
+            }
             if first.len() as u64 > hold {
                 return self.store_pumped(pending, first, body).await;
             }
@@ -239,6 +243,9 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         pending: &Pending<'_>,
         transfer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        if pending.upload.length.is_none_or(|length| length > SMALL_BODY_BYTES) {
+            self.catalog.release();
+        }
         let mut transfer = pin!(transfer);
         loop {
             let tick = pin!(self.clock.sleep(Duration::from_secs(RENEW_SECONDS.into())));

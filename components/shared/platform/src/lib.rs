@@ -1,1 +1,18 @@
-//! x
+//! Holdfast on Spin: outbound HTTP bodies, PostgreSQL, key-value, clock and random, over raw WASI 0.3.
+//!
+//! `spin_sdk::http` copies bodies in small frames, so requests and responses are handled as
+//! `wasip3::http::types` here. An instance is one thread: nothing needs a lock, and no task may wait
+//! for another one of the same instance.
+
+pub mod access;
+pub mod app;
+pub mod blobs;
+pub mod body;
+pub mod catalog;
+pub mod clock;
+pub mod inbound;
+pub mod kv;
+pub mod log;
+pub mod outbound;
+pub mod pg;
+pub mod reply;

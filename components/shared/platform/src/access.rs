@@ -1,0 +1,100 @@
+//! Counts downloads after they were answered: who, what, how many bytes, with which outcome.
+//!
+//! Records are gathered for a moment and written in one statement, so that a busy instance does not
+//! double its queries. They die with the process: a record is a measure, not a promise.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use spin_sdk::pg::ParameterValue;
+
+use crate::clock::sleep;
+use crate::pg;
+
+/// How long records are gathered.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// The most records that one instance holds; what comes above is counted in the log alone.
+const MAX_RECORDS: usize = 1_024;
+
+const RECORD: &str = "select holdfast.record_accesses($1, null)";
+
+/// One download.
+pub struct Access {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The version that was served, if one was found.
+    pub version: Option<String>,
+    /// Who asked; empty for anybody.
+    pub sub: String,
+    /// GET or HEAD.
+    pub method: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The bytes that the answer has; the client may have left before the last.
+    pub bytes: u64,
+    /// `ok`, or the code of the error.
+    pub outcome: &'static str,
+    /// The client's address.
+    pub ip: String,
+    /// The id of the request.
+    pub request_id: String,
+    /// The User-Agent, cut to 255 characters.
+    pub user_agent: String,
+}
+
+thread_local! {
+    static GATHERED: RefCell<Vec<Access>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Counts a download; comes back at once.
+pub fn record(database_url: &str, access: Access) {
+    let count = GATHERED.with_borrow_mut(|gathered| {
+        if gathered.len() < MAX_RECORDS {
+            gathered.push(access);
+        }
+        gathered.len()
+    });
+    if count == 1 {
+        let url = database_url.to_owned();
+        wasip3::spawn(async move {
+            sleep(GATHER).await;
+            flush(&url).await;
+        });
+    }
+}
+
+async fn flush(url: &str) {
+    let records = GATHERED.take();
+    let count = records.len();
+    let json: Vec<_> = records.into_iter().map(Access::into_json).collect();
+    let bytes = serde_json::Value::Array(json).to_string().into_bytes();
+    let written = async {
+        let connection = pg::open(url).await?;
+        pg::row(&connection, RECORD, vec![ParameterValue::Jsonb(bytes)]).await?;
+        Ok::<_, holdfast_core::error::Error>(())
+    };
+    if let Err(error) = written.await {
+        crate::log::warn(&format!("{count} downloads were not counted"), &error);
+    }
+}
+
+impl Access {
+    fn into_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "bucket": self.bucket,
+            "key": self.key,
+            "version": self.version,
+            "sub": self.sub,
+            "method": self.method,
+            "status": self.status,
+            "bytes": self.bytes,
+            "outcome": self.outcome,
+            "ip": self.ip,
+            "requestId": self.request_id,
+            "userAgent": self.user_agent,
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! What an instance keeps for all its requests: the configuration, the signer, a connection for reads.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use holdfast_core::config::{Config, VARIABLES};
+use holdfast_core::error::Error;
+use holdfast_core::ports::{Caller, Resolved};
+use holdfast_core::principal::Principal;
+use holdfast_s3::{Credentials, Endpoint, Signer};
+use holdfast_web::bearer;
+use holdfast_web::client_addr::client_addr;
+use holdfast_web::jwt::Verifier;
+use holdfast_web::problem::{self, Failed};
+use holdfast_web::request_id::{RequestId, TraceParent};
+use http::header::{ALLOW, CONTENT_RANGE};
+use http::{HeaderMap, HeaderValue, Method};
+use spin_sdk::pg::Connection;
+use spin_sdk::variables;
+use time::OffsetDateTime;
+use wasip3::http::types::{Request, Response};
+
+use crate::blobs::S3Blobs;
+use crate::catalog::{Wanted, resolve};
+use crate::clock::random_bytes;
+use crate::inbound::Inbound;
+use crate::pg::Failure;
+use crate::{log, pg, reply};
+
+/// The instance's own state.
+pub struct App {
+    /// The validated configuration.
+    pub config: Config,
+    signer: Signer,
+    verifier: Verifier,
+    /// Reads share one connection, which pipelines them. It does not heal: see [`App::resolve`].
+    reader: RefCell<Option<Rc<Connection>>>,
+}
+
+thread_local! {
+    static APP: RefCell<Option<Rc<App>>> = const { RefCell::new(None) };
+}
+
+impl App {
+    /// The state of this instance, made at its first request.
+    ///
+    /// # Errors
+    /// [`holdfast_core::error::Code::ServiceUnavailable`]: a variable is missing or malformed; the log
+    /// says which.
+    pub async fn get() -> Result<Rc<Self>, Error> {
+        if let Some(app) = APP.with_borrow(Option::clone) {
+            return Ok(app);
+        }
+        // Requests that race here each make one; the last one stays.
+        let mut values = BTreeMap::new();
+        for name in VARIABLES {
+            match variables::get(name).await {
+                Ok(value) => {
+                    values.insert(name, value);
+                }
+                Err(variables::Error::Undefined(_)) => {}
+                Err(error) => {
+                    return Err(Error::unavailable("The configuration", error.to_string()));
+                }
+            }
+        }
+        let app = Rc::new(Self::new(&values)?);
+        APP.set(Some(Rc::clone(&app)));
+        Ok(app)
+    }
+
+    fn new(values: &BTreeMap<&'static str, String>) -> Result<Self, Error> {
+        let wrong = |cause: String| Error::unavailable("The configuration", cause);
+        let config = Config::from_variables(|name| values.get(name).cloned())
+            .map_err(|error| wrong(error.to_string()))?;
+        let endpoint = Endpoint::parse(&config.s3_endpoint, &config.s3_region)
+            .map_err(|error| wrong(format!("variable `s3_endpoint`: {error}")))?;
+        let credentials = Credentials::new(&config.s3_access_key_id, &config.s3_secret_access_key);
+        let verifier = Verifier::new(
+            config.jwt_hs256_secret.as_bytes(),
+            config.jwt_issuer.as_deref(),
+            config.jwt_audience.as_deref(),
+        );
+        let signer = Signer::new(endpoint, credentials, OffsetDateTime::now_utc());
+        Ok(Self { config, signer, verifier, reader: RefCell::new(None) })
+    }
+
+    /// The blob store.
+    #[must_use]
+    pub fn blobs(&self) -> S3Blobs<'_> {
+        S3Blobs { signer: &self.signer }
+    }
+
+    /// Finds the version that a principal may read, on the instance's connection. A broken one is
+    /// dropped, and the read repeated once on a new one.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub async fn resolve(
+        &self,
+        principal: &Principal,
+        wanted: &Wanted<'_>,
+    ) -> Result<Resolved, Error> {
+        if let Some(kept) = self.reader.borrow().clone() {
+            match resolve(&kept, principal, wanted).await {
+                Ok(answer) => return answer,
+                Err(failure @ Failure::Refused(_)) => return Err(failure.into()),
+                Err(Failure::Broken(_)) => {
+                    // Another request may have replaced it already.
+                    self.reader.take_if_same(&kept);
+                }
+            }
+        }
+        let fresh = Rc::new(pg::open(&self.config.database_url).await?);
+        let answer = resolve(&fresh, principal, wanted).await?;
+        self.reader.replace(Some(fresh));
+        answer
+    }
+}
+
+/// Drops a kept value only if it is still the one that failed.
+trait TakeIfSame<T> {
+    fn take_if_same(&self, value: &Rc<T>);
+}
+
+impl<T> TakeIfSame<T> for RefCell<Option<Rc<T>>> {
+    fn take_if_same(&self, value: &Rc<T>) {
+        self.borrow_mut().take_if(|kept| Rc::ptr_eq(kept, value));
+    }
+}
+
+/// A request whose caller is known.
+pub struct Context {
+    /// The instance's state.
+    pub app: Rc<App>,
+    /// Who asks, and from where.
+    pub caller: Caller,
+    /// What tells this request from others.
+    pub trace: Trace,
+}
+
+impl Context {
+    /// The headers that every answer has.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        self.trace.headers()
+    }
+}
+
+/// What tells a request from others: in its answer, in its error and in the log.
+pub struct Trace {
+    id: RequestId,
+    parent: Option<TraceParent>,
+    method: Method,
+    path: String,
+}
+
+impl Trace {
+    /// Reads the ids of a request, or makes one.
+    #[must_use]
+    pub fn of(inbound: &Inbound) -> Self {
+        Self {
+            id: RequestId::from_headers(&inbound.headers, random_bytes()),
+            parent: TraceParent::from_headers(&inbound.headers),
+            method: inbound.method.clone(),
+            path: inbound.path.clone(),
+        }
+    }
+
+    /// `x-request-id`, and `traceparent` where one came in.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", self.id.to_header());
+        if let Some(Ok(parent)) = self.parent.as_ref().map(|p| HeaderValue::try_from(p.as_str())) {
+            headers.insert("traceparent", parent);
+        }
+        headers
+    }
+
+    /// Renders an error, and logs it.
+    #[must_use]
+    pub fn refuse(&self, error: &Error) -> Response {
+        log::error(self.id.as_str(), error);
+        let failed = Failed { method: &self.method, request_id: &self.id, instance: &self.path };
+        let (parts, body) = problem::render(error, failed).into_parts();
+        let mut headers = self.headers();
+        headers.extend(parts.headers);
+        if !error.allow.is_empty()
+            && let Ok(methods) = HeaderValue::try_from(error.allow.join(", "))
+        {
+            headers.insert(ALLOW, methods);
+        }
+        if let Some(size) = error.size
+            && let Ok(range) = HeaderValue::try_from(format!("bytes */{size}"))
+        {
+            headers.insert(CONTENT_RANGE, range);
+        }
+        if self.method == Method::HEAD {
+            return reply::empty(parts.status.as_u16(), &headers);
+        }
+        reply::bytes(parts.status.as_u16(), headers, body)
+    }
+}
+
+/// Answers a request: reads its head, authenticates, handles, and renders what went wrong.
+pub async fn serve(
+    request: Request,
+    handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
+) -> Response {
+    let inbound = Inbound::new(request);
+    let trace = Trace::of(&inbound);
+    let context = match authenticate(&inbound, trace).await {
+        Ok(context) => context,
+        Err((trace, error)) => return trace.refuse(&error),
+    };
+    match handle(&context, inbound).await {
+        Ok(response) => response,
+        Err(error) => context.trace.refuse(&error),
+    }
+}
+
+async fn authenticate(inbound: &Inbound, trace: Trace) -> Result<Context, (Trace, Error)> {
+    let app = match App::get().await {
+        Ok(app) => app,
+        Err(error) => return Err((trace, error)),
+    };
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let principal = match bearer::authenticate(&inbound.headers, &app.verifier, now) {
+        Ok(principal) => principal,
+        Err(error) => return Err((trace, error)),
+    };
+    let ip = client_addr(&inbound.headers, app.config.trusted_proxies);
+    let caller = Caller {
+        principal,
+        ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        request_id: trace.id.as_str().to_owned(),
+    };
+    Ok(Context { app, caller, trace })
+}

@@ -1,0 +1,333 @@
+//! The blob store on SeaweedFS: typed S3 operations, signed anew for each attempt.
+
+use std::time::Duration;
+
+use futures_util::future::join;
+use holdfast_core::error::{Code, Error};
+use holdfast_core::ports::{Blobs, Gate, Stored, Target};
+use holdfast_s3::{
+    Action, Checksum, ChecksumAlgorithm, CreateBucket, DeleteObject, GetObject, HeadBucket,
+    HeadObject, PutObject, Signer, parse_error,
+};
+use time::OffsetDateTime;
+use wasip3::http::client;
+use wasip3::http::types::{ErrorCode, Response};
+use wasip3::wit_bindgen::StreamWriter;
+use wasip3::{wit_future, wit_stream};
+
+use crate::body::{InboundBody, PUMP_BUFFER_BYTES};
+use crate::clock::within;
+use crate::outbound::{Answer, Failure, Head, Retry, header, retry};
+
+/// What the client reads when SeaweedFS is not there.
+const STORE: &str = "The object store";
+
+/// For an answer that needs no body to be sent first.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// A spliced body is given this long for its size, at the least: bytes a second.
+const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1_024;
+
+/// A pumped body is watched chunk by chunk, so its whole has no limit of its own but a day.
+const PUMP_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the store may refuse to take the next chunk.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most of an error body that is read, in bytes.
+const ERROR_BODY_BYTES: usize = 16 * 1_024;
+
+/// What the bytes are stored as: their real type is in our row, and SeaweedFS would sniff without one.
+const STORED_TYPE: &str = "application/octet-stream";
+
+/// SeaweedFS, by its S3 API.
+pub struct S3Blobs<'a> {
+    /// Signs each attempt.
+    pub signer: &'a Signer,
+}
+
+impl S3Blobs<'_> {
+    /// Sends an operation without a body, or with one that is held, once.
+    async fn send(&self, action: &impl Action, body: Option<&[u8]>) -> Result<Response, Retry> {
+        let signed = self.signer.sign(action, OffsetDateTime::now_utc());
+        let sent = self.head(&signed, ANSWER_LIMIT).send_bytes(body).await;
+        sent.map_err(|failure| match failure {
+            Failure::Ours(error) => Retry::Never(error),
+            Failure::Transport(_) => Retry::MayHelp(failure.into_error(STORE)),
+        })
+    }
+
+    fn head<'a>(
+        &'a self,
+        signed: &'a holdfast_s3::SignedRequest,
+        first_byte_limit: Duration,
+    ) -> Head<'a> {
+        let endpoint = self.signer.endpoint();
+        Head {
+            method: signed.method,
+            scheme: endpoint.scheme(),
+            authority: endpoint.authority(),
+            path_and_query: &signed.path_and_query,
+            headers: &signed.headers,
+            first_byte_limit,
+        }
+    }
+
+    /// Sends an operation until it has an answer that is no passing fault, and reads that.
+    async fn ask(&self, action: &impl Action, body: Option<&[u8]>) -> Result<Answer, Error> {
+        retry(async || {
+            let response = self.send(action, body).await?;
+            let answer = read(response).await?;
+            match answer.status {
+                500.. | 429 | 408 => Err(Retry::MayHelp(refused(&answer))),
+                _ => Ok(answer),
+            }
+        })
+        .await
+    }
+
+    /// Opens a stored version for reading, from `range` where one is given (`bytes=0-9`).
+    ///
+    /// The answer is 200 or 206 with its body unread.
+    ///
+    /// # Errors
+    /// * [`Code::NoSuchKey`]: nothing is stored there.
+    /// * [`Code::ServiceUnavailable`]: SeaweedFS does not answer as it should.
+    pub async fn open(&self, at: Target<'_>, range: Option<&str>) -> Result<Response, Error> {
+        let action = GetObject { bucket: at.bucket, key: at.s3_key, range, ..GetObject::default() };
+        retry(async || {
+            let response = self.send(&action, None).await?;
+            match response.get_status_code() {
+                200 | 206 => Ok(response),
+                _ => {
+                    let answer = read(response).await?;
+                    let error = refused(&answer);
+                    Err(if error.code == Code::NoSuchKey {
+                        Retry::Never(error)
+                    } else {
+                        Retry::MayHelp(error)
+                    })
+                }
+            }
+        })
+        .await
+    }
+
+    /// The bytes of `range`, held whole; at most `limit` of them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn read(
+        &self,
+        at: Target<'_>,
+        range: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let action = GetObject { bucket: at.bucket, key: at.s3_key, range, ..GetObject::default() };
+        retry(async || {
+            let response = self.send(&action, None).await?;
+            let answer = Answer::read(response, limit)
+                .await
+                .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
+            match answer.status {
+                200 | 206 => Ok(answer.body),
+                404 => Err(Retry::Never(refused(&answer))),
+                _ => Err(Retry::MayHelp(refused(&answer))),
+            }
+        })
+        .await
+    }
+
+    /// Whether the bucket is there and ours to use.
+    ///
+    /// # Errors
+    /// [`Code::ServiceUnavailable`]: SeaweedFS does not answer, or not for us.
+    pub async fn head_bucket(&self, bucket: &str) -> Result<bool, Error> {
+        let answer = self.ask(&HeadBucket { bucket }, None).await?;
+        match answer.status {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    /// Creates the bucket; fine if it is there.
+    ///
+    /// # Errors
+    /// [`Code::ServiceUnavailable`]: SeaweedFS does not answer, or not for us.
+    pub async fn create_bucket(&self, bucket: &str) -> Result<(), Error> {
+        let answer = self.ask(&CreateBucket { bucket }, None).await?;
+        match answer.status {
+            200 | 409 => Ok(()),
+            _ => Err(refused(&answer)),
+        }
+    }
+}
+
+impl Blobs for S3Blobs<'_> {
+    type Body = InboundBody;
+
+    async fn put_bytes(
+        &self,
+        at: Target<'_>,
+        bytes: &[u8],
+        crc64nvme: &str,
+    ) -> Result<Stored, Error> {
+        let checksum =
+            Checksum::Verify { algorithm: ChecksumAlgorithm::Crc64Nvme, value_base64: crc64nvme };
+        let action = put_object(at, Some(bytes.len() as u64), checksum);
+        stored(&self.ask(&action, Some(bytes)).await?)
+    }
+
+    async fn put_spliced(
+        &self,
+        at: Target<'_>,
+        body: InboundBody,
+        length: u64,
+    ) -> Result<Stored, Error> {
+        let (stream, end) = body.into_stream()?;
+        let action = put_object(at, Some(length), Checksum::Compute(ChecksumAlgorithm::Crc64Nvme));
+        let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
+        let limit = ANSWER_LIMIT + Duration::from_secs(length / SLOWEST_BYTES_PER_SECOND);
+        let request = self.head(&signed, limit).with_body(Some(stream), end)?;
+        // A client that left and a store that broke look alike here; the former never reads this.
+        let response = client::send(request)
+            .await
+            .map_err(|code| Failure::Transport(code).into_error(STORE))?;
+        stored(&finish(response).await?)
+    }
+
+    async fn put_pumped(
+        &self,
+        at: Target<'_>,
+        first: Vec<u8>,
+        body: InboundBody,
+        gate: &mut impl Gate,
+    ) -> Result<Stored, Error> {
+        let action = put_object(at, None, Checksum::Compute(ChecksumAlgorithm::Crc64Nvme));
+        let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
+        let (tx, rx) = wit_stream::new();
+        // The default is an error: a body that is cut here must not become a whole object.
+        let (end, end_rx) = wit_future::new(|| {
+            Err(ErrorCode::InternalError(Some("the upload stopped".to_owned())))
+        });
+        let request = self.head(&signed, PUMP_LIMIT).with_body(Some(rx), end_rx)?;
+        let copy = async move {
+            pump(first, body, tx, gate).await?;
+            let _ = end.write(Ok(None)).await;
+            Ok::<_, Error>(())
+        };
+        let (copied, response) = join(copy, client::send(request)).await;
+        match (copied, response) {
+            (Ok(()), Ok(response)) => stored(&finish(response).await?),
+            (Ok(()), Err(code)) => Err(Failure::Transport(code).into_error(STORE)),
+            // The store answered before the end: its reason counts, not our broken pipe.
+            (Err(error), Ok(response)) if error.code == Code::ServiceUnavailable => {
+                Err(refused(&finish(response).await?).because(error))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn head(&self, at: Target<'_>) -> Result<Option<Stored>, Error> {
+        let action = HeadObject { bucket: at.bucket, key: at.s3_key, checksum_mode: true };
+        let answer = self.ask(&action, None).await?;
+        match answer.status {
+            404 => Ok(None),
+            _ => stored(&answer).map(Some),
+        }
+    }
+
+    async fn first_bytes(&self, at: Target<'_>, count: usize) -> Result<Vec<u8>, Error> {
+        let range = format!("bytes=0-{}", count.saturating_sub(1));
+        self.read(at, Some(&range), count).await
+    }
+
+    async fn delete(&self, at: Target<'_>) -> Result<(), Error> {
+        let answer = self.ask(&DeleteObject { bucket: at.bucket, key: at.s3_key }, None).await?;
+        match answer.status {
+            200 | 204 | 404 => Ok(()),
+            _ => Err(refused(&answer)),
+        }
+    }
+}
+
+fn put_object<'a>(
+    at: Target<'a>,
+    content_length: Option<u64>,
+    checksum: Checksum<'a>,
+) -> PutObject<'a> {
+    PutObject {
+        bucket: at.bucket,
+        key: at.s3_key,
+        content_type: STORED_TYPE,
+        content_length,
+        checksum: Some(checksum),
+        headers: &[],
+    }
+}
+
+/// Moves a body on, chunk by chunk, through the gate.
+async fn pump(
+    first: Vec<u8>,
+    mut body: InboundBody,
+    mut tx: StreamWriter<u8>,
+    gate: &mut impl Gate,
+) -> Result<(), Error> {
+    let mut chunk = first;
+    loop {
+        gate.pass(&chunk).await?;
+        let rest = within(STALL_LIMIT, tx.write_all(chunk))
+            .await
+            .ok_or_else(|| Error::unavailable(STORE, "it takes no bytes"))?;
+        if !rest.is_empty() {
+            return Err(Error::unavailable(STORE, "it stopped taking bytes"));
+        }
+        let mut buffer = rest;
+        if buffer.capacity() < PUMP_BUFFER_BYTES {
+            buffer.reserve_exact(PUMP_BUFFER_BYTES);
+        }
+        match body.read_into(buffer).await? {
+            Some(next) => chunk = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Reads an answer; a broken one may be whole next time.
+async fn read(response: Response) -> Result<Answer, Retry> {
+    finish(response).await.map_err(Retry::MayHelp)
+}
+
+async fn finish(response: Response) -> Result<Answer, Error> {
+    Answer::read(response, ERROR_BODY_BYTES)
+        .await
+        .map_err(|code| Failure::Transport(code).into_error(STORE))
+}
+
+/// What a success says of the blob. Only an S3 success counts: 200 with an ETag.
+fn stored(answer: &Answer) -> Result<Stored, Error> {
+    let etag =
+        answer.header("etag").filter(|_| answer.status == 200).ok_or_else(|| refused(answer))?;
+    Ok(Stored {
+        etag: etag.trim_matches('"').to_owned(),
+        crc64nvme: answer.header(ChecksumAlgorithm::Crc64Nvme.header()),
+        size: header(&answer.headers, "content-length").and_then(|length| length.parse().ok()),
+    })
+}
+
+/// What a refusal of the store means for the client, who made no S3 request.
+fn refused(answer: &Answer) -> Error {
+    let error = parse_error(answer.status, &answer.body);
+    match error.code.as_str() {
+        "BadDigest" | "InvalidDigest" => {
+            Error::new(Code::BadDigest, "The content was damaged on its way; send it again")
+        }
+        "ClientDisconnected" => {
+            Error::new(Code::IncompleteBody, "The body ended early; send it again")
+        }
+        "NoSuchKey" | "NotFound" => Error::new(Code::NoSuchKey, "There is no such object"),
+        _ => Error::unavailable(STORE, "it refused"),
+    }
+    .because(error)
+}

@@ -1,0 +1,107 @@
+//! Bodies as raw WASI streams: read, held, spliced (host to host, unread) or pumped.
+
+use std::time::Duration;
+
+use holdfast_core::error::{Code, Error};
+use holdfast_core::ports::Body;
+use wasip3::http::types::{ErrorCode, Fields, Request};
+use wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
+use wasip3::wit_future;
+
+use crate::clock::within;
+
+/// The end of a body: trailers, or what broke it.
+pub type End = FutureReader<Result<Option<Fields>, ErrorCode>>;
+
+/// Buffer of a pump, in bytes. One read gives at most a frame of the host, about 64 KiB.
+pub const PUMP_BUFFER_BYTES: usize = 64 * 1_024;
+
+/// A client that sends nothing for this long is given up.
+pub const CLIENT_IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// No trailers; dropping the writer writes the default.
+#[must_use]
+pub fn no_trailers() -> End {
+    let (tx, rx) = wit_future::new(|| Ok(None));
+    drop(tx);
+    rx
+}
+
+/// The body of a request that came in. It is taken only when it is first read, so that a refusal
+/// before that costs a client with `Expect: 100-continue` nothing.
+pub struct InboundBody {
+    state: State,
+}
+
+enum State {
+    Untouched(Request),
+    Reading(StreamReader<u8>, End),
+    Ended,
+}
+
+impl InboundBody {
+    /// Wraps a request whose head was read.
+    #[must_use]
+    pub fn new(request: Request) -> Self {
+        Self { state: State::Untouched(request) }
+    }
+
+    /// The stream, to be read or handed on as it is.
+    ///
+    /// # Errors
+    /// [`Code::InternalError`]: the body was taken already.
+    pub fn into_stream(mut self) -> Result<(StreamReader<u8>, End), Error> {
+        self.open();
+        match self.state {
+            State::Reading(stream, end) => Ok((stream, end)),
+            State::Untouched(_) | State::Ended => Err(Error::internal("the body was read already")),
+        }
+    }
+
+    fn open(&mut self) {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Untouched(request) => {
+                // Our verdict on the body; dropped, it is Ok. It does not cut the body.
+                let (_verdict, verdict_rx) = wit_future::new(|| Ok(()));
+                let (stream, end) = Request::consume_body(request, verdict_rx);
+                self.state = State::Reading(stream, end);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Reads into the spare room of `buffer`; `None` at the end of a whole body.
+    ///
+    /// # Errors
+    /// * [`Code::IncompleteBody`]: the client left.
+    /// * [`Code::RequestTimeout`]: nothing came for [`CLIENT_IDLE_LIMIT`].
+    pub async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        self.open();
+        let State::Reading(stream, _) = &mut self.state else { return Ok(None) };
+        let Some((result, bytes)) = within(CLIENT_IDLE_LIMIT, stream.read(buffer)).await else {
+            self.state = State::Ended;
+            return Err(Error::new(
+                Code::RequestTimeout,
+                format!("No bytes came for {} s; send them again", CLIENT_IDLE_LIMIT.as_secs()),
+            ));
+        };
+        if let StreamResult::Complete(_) = result {
+            return Ok(Some(bytes));
+        }
+        // The stream is over; only its end tells whether it was whole.
+        if let State::Reading(stream, end) = std::mem::replace(&mut self.state, State::Ended) {
+            drop(stream);
+            end.await.map_err(|code| {
+                Error::new(Code::IncompleteBody, "The body ended early; send it again")
+                    .because(format!("{code:?}"))
+            })?;
+        }
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+impl Body for InboundBody {
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.read_into(Vec::with_capacity(PUMP_BUFFER_BYTES)).await
+    }
+}

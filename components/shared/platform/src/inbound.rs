@@ -1,0 +1,93 @@
+//! The head of a request that came in.
+
+use holdfast_core::error::{Code, Error};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use wasip3::http::types::{Method as WasiMethod, Request};
+
+use crate::body::InboundBody;
+
+/// A request: its head, and its body still untouched.
+pub struct Inbound {
+    /// The method.
+    pub method: Method,
+    /// The path as it was sent, still percent-encoded.
+    pub path: String,
+    /// The query as it was sent, without `?`; empty if there is none.
+    pub query: String,
+    /// The headers; values that are no valid header values are left out.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: InboundBody,
+}
+
+impl Inbound {
+    /// Reads the head.
+    #[must_use]
+    pub fn new(request: Request) -> Self {
+        let method = match request.get_method() {
+            WasiMethod::Get => Method::GET,
+            WasiMethod::Head => Method::HEAD,
+            WasiMethod::Post => Method::POST,
+            WasiMethod::Put => Method::PUT,
+            WasiMethod::Delete => Method::DELETE,
+            WasiMethod::Connect => Method::CONNECT,
+            WasiMethod::Options => Method::OPTIONS,
+            WasiMethod::Trace => Method::TRACE,
+            WasiMethod::Patch => Method::PATCH,
+            // No route answers TRACE either, so a name that is none is refused by its route.
+            WasiMethod::Other(name) => Method::from_bytes(name.as_bytes()).unwrap_or(Method::TRACE),
+        };
+        let target = request.get_path_with_query().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let mut headers = HeaderMap::new();
+        for (name, value) in request.get_headers().copy_all() {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value))
+            {
+                headers.append(name, value);
+            }
+        }
+        Self {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers,
+            body: InboundBody::new(request),
+        }
+    }
+
+    /// A header as text, if it was sent and is readable.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The Content-Length.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`]: it is not a number.
+    pub fn content_length(&self) -> Result<Option<u64>, Error> {
+        self.header("content-length")
+            .map(|length| {
+                length.parse().map_err(|_| {
+                    Error::new(Code::InvalidArgument, "Content-Length is a number of bytes")
+                })
+            })
+            .transpose()
+    }
+
+    /// Refuses every method but these.
+    ///
+    /// # Errors
+    /// [`Code::MethodNotAllowed`], naming the methods that are allowed.
+    pub fn allow(&self, methods: &'static [&'static str]) -> Result<(), Error> {
+        if methods.contains(&self.method.as_str()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::MethodNotAllowed,
+            format!("This route answers {}, not {}", methods.join(", "), self.method),
+        )
+        .allow(methods))
+    }
+}
