@@ -58,7 +58,12 @@ impl Signer {
     }
 }
 
-fn derive(endpoint: &Endpoint, credentials: &Credentials, at: OffsetDateTime) -> SigningKey {
+/// The key that signs at `at`.
+pub(crate) fn derive(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    at: OffsetDateTime,
+) -> SigningKey {
     SigningKey::derive(credentials.secret_access_key(), utc_date(at), endpoint.region())
 }
 

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::{
-    Credentials, Endpoint, PresignError, Request, SignedRequest, SigningKey, sigv4::utc_date,
-};
+use crate::{Credentials, Endpoint, PresignError, Request, SignedRequest, signer::derive};
 
 mod create_bucket;
 mod delete_object;
@@ -58,10 +56,6 @@ pub trait Action {
         let key = derive(endpoint, credentials, at);
         self.request().presign(endpoint, credentials.access_key_id(), &key, at, expires)
     }
-}
-
-fn derive(endpoint: &Endpoint, credentials: &Credentials, at: OffsetDateTime) -> SigningKey {
-    SigningKey::derive(credentials.secret_access_key(), utc_date(at), endpoint.region())
 }
 
 #[cfg(test)]
