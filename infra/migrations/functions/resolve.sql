@@ -1,0 +1,83 @@
+-- Which bytes a reader gets: the current version, or one that its owner names.
+--
+-- Outcomes: ok, NoSuchKey (also for what the caller may not see), NoSuchBucket (never told to the anonymous),
+-- NoSuchVersion. Reads only, and one snapshot: `stable`.
+create or replace function holdfast.resolve(
+    p_bucket  text,
+    p_key     text,
+    p_version uuid,   -- null = the current one
+    p_sub     text,
+    p_roles   text[],
+    p_scopes  text[],
+    p_now     timestamptz,
+    out outcome         text,
+    out version         uuid,
+    out s3_key          text,
+    out size_bytes      int8,
+    out etag            text,
+    out content_type    text,
+    out crc64nvme       text,
+    out committed_at_us int8,
+    out user_metadata   jsonb,
+    out visibility      text,
+    out cache_control   text,
+    out owner           text
+)
+    language plpgsql stable as
+$$
+declare
+    -- How a policy reads that shares nothing: what is left is what the owner and an admin may.
+    unshared constant jsonb := '{"visibility": "private", "readers": "owner"}';
+    found_it record;
+begin
+    select b.owner as bucket_owner, b.policy, o.id as object_id, o.owner,
+           v.id, v.s3_key, v.size_bytes, v.etag, v.content_type, v.crc64nvme, v.committed_at, v.user_metadata
+    into found_it
+    from holdfast.bucket b
+         left join holdfast.object o on o.bucket = b.name and o.key = p_key
+         left join holdfast.version v on v.object_id = o.id and v.state = 'live'
+    where b.name = p_bucket;
+    if not found then
+        outcome := case when coalesce(p_sub, '') = '' then 'NoSuchKey' else 'NoSuchBucket' end;
+        return;
+    end if;
+    if found_it.object_id is null
+       or not holdfast.may(p_sub, p_roles, p_scopes, 'read', found_it.bucket_owner, found_it.policy, found_it.owner) then
+        outcome := 'NoSuchKey';
+        return;
+    end if;
+
+    if p_version is not null and p_version is distinct from found_it.id then
+        select v.id, v.s3_key, v.size_bytes, v.etag, v.content_type, v.crc64nvme, v.committed_at, v.user_metadata,
+               found_it.policy, found_it.owner, found_it.bucket_owner
+        into found_it
+        from holdfast.version v
+        where v.id = p_version
+          and v.object_id = found_it.object_id
+          and v.state = 'superseded';
+    end if;
+    if p_version is not null and (
+        found_it.id is null
+        or not holdfast.may(p_sub, p_roles, p_scopes, 'read', found_it.bucket_owner, unshared, found_it.owner)) then
+        outcome := 'NoSuchVersion';
+        return;
+    end if;
+    if found_it.id is null then
+        outcome := 'NoSuchKey';
+        return;
+    end if;
+
+    outcome := 'ok';
+    version := found_it.id;
+    s3_key := found_it.s3_key;
+    size_bytes := found_it.size_bytes;
+    etag := found_it.etag;
+    content_type := found_it.content_type;
+    crc64nvme := found_it.crc64nvme;
+    committed_at_us := (extract(epoch from found_it.committed_at) * 1000000)::int8;
+    user_metadata := found_it.user_metadata;
+    visibility := found_it.policy ->> 'visibility';
+    cache_control := found_it.policy ->> 'cacheControl';
+    owner := found_it.owner;
+end
+$$;

@@ -1,0 +1,50 @@
+-- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old rows of the
+-- access log. Returns how many rows went.
+create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
+    language plpgsql volatile as
+$$
+declare
+    -- So long a repeated commit still gets its answer.
+    ended_before  constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '30 days';
+    logged_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '90 days';
+    objects       int8[];
+    gone          int8;
+    total         int8 := 0;
+begin
+    -- Objects before versions: the order of locks.
+    objects := array(
+        select o.id
+        from holdfast.object o
+        where o.id in (
+            select v.object_id
+            from holdfast.version v
+            where v.state in ('purged', 'aborted')
+              and v.ended_at < ended_before
+            order by v.ended_at
+            limit p_limit)
+        order by o.id
+        for update skip locked);
+    delete from holdfast.version v
+    where v.object_id = any (objects)
+      and v.state in ('purged', 'aborted')
+      and v.ended_at < ended_before;
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.object o
+    where o.id = any (objects)
+      and not exists (select from holdfast.version v where v.object_id = o.id);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.access_log l
+    where l.id in (
+        select old.id
+        from holdfast.access_log old
+        where old.at < logged_before
+        order by old.at
+        limit p_limit);
+    get diagnostics gone = row_count;
+    return total + gone;
+end
+$$;

@@ -1,0 +1,99 @@
+//! The SQL text that this crate carries.
+
+/// One embedded file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    /// The file's name without `.sql`: `0001-tables`, `begin`.
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+macro_rules! sources {
+    ($folder:literal: $($name:literal),+ $(,)?) => {
+        &[$(Source { name: $name, sql: include_str!(concat!("../", $folder, $name, ".sql")) }),+]
+    };
+}
+
+/// Forward only; a file that was released is never changed.
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables"];
+
+/// Each is applied once, so that what an operator changes or deletes later stays so.
+pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
+
+/// Each file creates the function of its name in schema `holdfast`.
+pub(crate) const FUNCTIONS: &[Source] = sources![
+    "functions/":
+    "abort",
+    "begin",
+    "blob_in_use",
+    "commit",
+    "durable",
+    "etag_matches",
+    "fold",
+    "keep_until",
+    "may",
+    "purge",
+    "purged",
+    "reap",
+    "reaped",
+    "record_access",
+    "refuse",
+    "renew",
+    "resolve",
+    "retire",
+    "room",
+    "sequence",
+    "type_allowed",
+    "usage",
+    "usage_drift",
+    "usage_recount",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    fn on_disk(folder: &str) -> BTreeSet<String> {
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
+            .collect()
+    }
+
+    fn listed(sources: &[Source]) -> BTreeSet<String> {
+        sources.iter().map(|source| source.name.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        assert_eq!(listed(MIGRATIONS), on_disk("."));
+        assert_eq!(listed(SEEDS), on_disk("seeds"));
+        assert_eq!(listed(FUNCTIONS), on_disk("functions"));
+    }
+
+    #[test]
+    fn numbers_count_from_one() {
+        for sources in [MIGRATIONS, SEEDS] {
+            for (source, expected) in sources.iter().zip(1..) {
+                let number = source.name.split_once('-').unwrap().0;
+                assert_eq!(number, format!("{expected:04}"), "{}", source.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_function_file_creates_its_function() {
+        for source in FUNCTIONS {
+            let head = format!("create or replace function holdfast.{}(", source.name);
+            assert_eq!(
+                source.sql.matches("create or replace function").count(),
+                1,
+                "{}",
+                source.name
+            );
+            assert!(source.sql.contains(&head), "{}", source.name);
+        }
+    }
+}
