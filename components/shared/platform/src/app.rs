@@ -102,7 +102,9 @@ impl App {
         principal: &Principal,
         wanted: &Wanted<'_>,
     ) -> Result<Resolved, Error> {
-        if let Some(kept) = self.reader.borrow().clone() {
+        // Bound first: a borrow must not live across an await.
+        let kept = self.reader.borrow().clone();
+        if let Some(kept) = kept {
             match resolve(&kept, principal, wanted).await {
                 Ok(answer) => return answer,
                 Err(failure @ Failure::Refused(_)) => return Err(failure.into()),
