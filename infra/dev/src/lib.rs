@@ -9,13 +9,21 @@
 //! every failure is one sentence that names the log, followed by the log's last lines.
 
 mod files;
+mod keys;
 mod ports;
 mod postgres;
 mod process;
 mod progress;
+mod s3;
+mod seaweedfs;
+mod token;
 mod tools;
 
+pub use keys::{DevKeys, S3Keys};
 pub use ports::{free_port, require_free_port};
 pub use postgres::Postgres;
 pub use progress::{Step, say};
+pub use s3::S3Client;
+pub use seaweedfs::SeaweedFs;
+pub use token::mint_token;
 pub use tools::{Tools, tools, workspace};

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::files::{self, FolderLock};
 use crate::ports;
-use crate::process::{Process, ProcessSpec, RunAs, UNPRIVILEGED};
+use crate::process::{Process, ProcessSpec, RunAs, Slot, UNPRIVILEGED};
 use crate::tools::Tools;
 
 /// Name of the role (its owner) and of the database.
@@ -47,7 +47,7 @@ pub struct Postgres {
     run_as: RunAs,
     port: u16,
     password: String,
-    process: Process,
+    process: Slot,
     _lock: FolderLock,
 }
 
@@ -72,7 +72,7 @@ impl Postgres {
         }
         let port = ports::keep(&data.join("port"), port, "PostgreSQL")?;
         let postgres = tools.postgres_bin.join("postgres");
-        let process = launch(&postgres, data, run_as, port, &password).await?;
+        let process = Slot::new(launch(&postgres, data, run_as, port, &password).await?);
         let server =
             Self { postgres, data: data.clone(), run_as, port, password, process, _lock: lock };
         server.create_database().await?;
@@ -94,7 +94,7 @@ impl Postgres {
     /// The process that owns the cluster.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.pid()
+        self.process.get().pid()
     }
 
     /// What it writes to.
@@ -108,32 +108,33 @@ impl Postgres {
     /// # Errors
     /// The process cannot be waited for.
     pub async fn stop(&self) -> Result<()> {
-        self.process.stop().await
+        self.process.get().stop().await
     }
 
     /// Kills the server and all its backends at once, as a crash would.
     pub fn kill9(&self) {
-        self.process.kill();
+        self.process.get().kill();
     }
 
     /// Stops every process of the server in its tracks (SIGSTOP).
     pub fn pause(&self) {
-        self.process.signal(Signal::SIGSTOP);
+        self.process.get().signal(Signal::SIGSTOP);
     }
 
     /// Undoes [`Postgres::pause`].
     pub fn resume(&self) {
-        self.process.signal(Signal::SIGCONT);
+        self.process.get().signal(Signal::SIGCONT);
     }
 
     /// Starts it again on the same port, stopping it first when it still runs.
     ///
     /// # Errors
     /// As [`Postgres::start`].
-    pub async fn restart(&mut self) -> Result<()> {
-        self.process.stop().await?;
-        self.process =
-            launch(&self.postgres, &self.data, self.run_as, self.port, &self.password).await?;
+    pub async fn restart(&self) -> Result<()> {
+        self.process.get().stop().await?;
+        let (postgres, data) = (&self.postgres, &self.data);
+        let process = launch(postgres, data, self.run_as, self.port, &self.password).await?;
+        self.process.set(process);
         Ok(())
     }
 
@@ -158,7 +159,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // "Immediate": gives the shared memory back, which SIGKILL would not.
-        self.process.end_with(Signal::SIGQUIT, Duration::from_secs(3));
+        self.process.get().end_with(Signal::SIGQUIT, Duration::from_secs(3));
     }
 }
 

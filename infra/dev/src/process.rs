@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -144,6 +144,14 @@ fn passed_on() -> impl Iterator<Item = (OsString, OsString)> {
         .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
 }
 
+/// Keeps a log that is written over many starts from growing without end.
+fn rotate(log: &Path) {
+    const LIMIT_BYTES: u64 = 16 << 20;
+    if fs::metadata(log).is_ok_and(|it| it.len() > LIMIT_BYTES) {
+        let _ = fs::rename(log, log.with_extension("old"));
+    }
+}
+
 type SpawnJob = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 /// Spawns from one thread that lives as long as the process: the kernel's parent-death signal
@@ -180,6 +188,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn spawn(spec: ProcessSpec) -> Result<Self> {
+        rotate(&spec.log);
         let log_start = fs::metadata(&spec.log).map_or(0, |it| it.len());
         if !spec.program.exists() && spec.program.components().count() > 1 {
             bail!("{} cannot start: there is no {}", spec.name, spec.program.display());
@@ -317,6 +326,24 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The process of a server that may be started again while others hold the server.
+#[derive(Debug)]
+pub(crate) struct Slot(Mutex<Arc<Process>>);
+
+impl Slot {
+    pub(crate) fn new(process: Process) -> Self {
+        Self(Mutex::new(Arc::new(process)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Process> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set(&self, process: Process) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(process);
     }
 }
 

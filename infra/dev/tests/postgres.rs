@@ -17,7 +17,7 @@ async fn rows(url: &str) -> i64 {
 async fn a_cluster_survives_a_kill_and_a_second_start() {
     let folder = tempfile::tempdir().unwrap();
     let tools = tools().unwrap();
-    let mut server = Postgres::start(&tools, folder.path(), None).await.unwrap();
+    let server = Postgres::start(&tools, folder.path(), None).await.unwrap();
     let url = server.url();
     assert_eq!(rows(&url).await, 1);
 
