@@ -8,7 +8,9 @@
 //! process that started it; stopping is a polite signal, at most ten seconds, then SIGKILL;
 //! every failure is one sentence that names the log, followed by the log's last lines.
 
+mod database;
 mod files;
+mod host;
 mod keys;
 mod ports;
 mod postgres;
@@ -16,14 +18,19 @@ mod process;
 mod progress;
 mod s3;
 mod seaweedfs;
+mod stack;
+mod ticker;
 mod token;
 mod tools;
 
+pub use database::connect;
+pub use host::{Host, HostSpec, Runtime};
 pub use keys::{DevKeys, S3Keys};
 pub use ports::{free_port, require_free_port};
 pub use postgres::Postgres;
 pub use progress::{Step, say};
 pub use s3::S3Client;
 pub use seaweedfs::SeaweedFs;
+pub use stack::{ExternalS3, Stack, StackOptions};
 pub use token::mint_token;
 pub use tools::{Tools, tools, workspace};
