@@ -1,0 +1,120 @@
+//! The OpenAPI document says what the code does: its error codes, their statuses, and the routes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+
+use holdfast_core::error::Code;
+use holdfast_core::limits::{MAX_KEY_BYTES, MAX_PUT_BYTES};
+use serde_json::Value;
+
+const DOCUMENT: &str = include_str!("../../../ops/src/openapi.json");
+const MANIFEST: &str = include_str!("../../../../spin.toml");
+
+fn document() -> Value {
+    serde_json::from_str(DOCUMENT).expect("openapi.json is JSON")
+}
+
+/// What `value` is, with a reference followed.
+fn follow<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        None => value,
+        Some(reference) => {
+            let pointer = reference.strip_prefix('#').expect("a local reference");
+            document.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+        }
+    }
+}
+
+/// Every response of every operation: `get /healthz 200`, its status, and itself.
+fn responses(document: &Value) -> Vec<(String, u16, &Value)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+                let at = format!("{method} {path} {status}");
+                all.push((at, status.parse().expect("a status"), follow(document, response)));
+            }
+        }
+    }
+    all
+}
+
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+    match value {
+        Value::Object(members) => {
+            if members.contains_key("$ref") {
+                found.push(value);
+            }
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_codes_are_those_of_the_table() {
+    let document = document();
+    let names = document.pointer("/components/schemas/Problem/properties/code/enum").unwrap();
+    let names: Vec<_> =
+        names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(names, Code::ALL.map(Code::as_str));
+}
+
+#[test]
+fn an_error_lists_its_codes_and_each_has_that_status() {
+    let document = document();
+    let all = responses(&document);
+    assert!(!all.is_empty());
+    for (at, status, response) in all {
+        // The one error that is no problem document: it names what does not answer.
+        let is_error = status >= 400 && !at.ends_with("/readyz 503");
+        let codes: Vec<_> = response["x-codes"].as_array().into_iter().flatten().collect();
+        assert_eq!(!codes.is_empty(), is_error, "{at} lists codes if it is an error");
+        let has_problem = response.pointer("/content/application~1problem+json").is_some();
+        assert_eq!(has_problem, is_error && !at.starts_with("head "), "{at} has a problem's body");
+        for name in codes {
+            let code = Code::from_name(name.as_str().unwrap()).expect("a code of the table");
+            assert_eq!(code.status(), status, "{at}: {name}");
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document = document();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        assert!(follow(&document, reference).is_object(), "{reference}");
+    }
+}
+
+#[test]
+fn the_paths_are_the_routes_of_the_manifest() {
+    let document = document();
+    let routes: BTreeSet<_> = MANIFEST
+        .lines()
+        .filter_map(|line| line.strip_prefix("route = \"")?.strip_suffix('"'))
+        .map(|route| route.trim_end_matches("/..."))
+        .collect();
+    let paths: BTreeSet<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|path| path.split("/{").next().unwrap())
+        .collect();
+    assert!(!routes.is_empty());
+    assert_eq!(paths, routes);
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let document = document();
+    let text = |pointer: &str| document.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let key = text("/components/parameters/key/description");
+    assert!(key.contains(&format!("1 to {MAX_KEY_BYTES} bytes")), "{key}");
+    let put = text("/paths/~1v1~1upload~1{bucket}~1{key}/put/description");
+    assert!(put.contains(&format!("{MAX_PUT_BYTES} bytes")), "{put}");
+}
