@@ -96,7 +96,7 @@ begin
             from holdfast.object o
             where o.bucket = p_bucket
               and o.key = p_key
-            for update;
+            for no key update;
             exit when found;
             insert into holdfast.object as o (bucket, key, created_at)
             values (p_bucket, p_key, at)

@@ -38,12 +38,13 @@ begin
 
     <<checks>>
     begin
-        -- The object first: the order of locks. Which one it is never changes.
+        -- The object first: the order of locks. Which one it is never changes. Not the key of its row: the foreign
+        -- key of a version that somebody updates twice asks for that again, after the version.
         select o.id, o.bucket, o.key, o.owner, o.sequence
         into the_object
         from holdfast.object o
         where o.id = (select v.object_id from holdfast.version v where v.id = p_version)
-        for update;
+        for no key update;
         select v.id, v.state, v.created_by, v.owner, v.charged_bytes, v.if_match, v.if_none_match, v.committed_at, v.created
         into the_version
         from holdfast.version v

@@ -1,0 +1,48 @@
+//! The SQL functions against a real PostgreSQL, mostly with many callers at once.
+//!
+//! Each test has a database of its own, copied from a migrated one, and ends with the invariants.
+#![allow(clippy::expect_used, missing_docs)]
+
+mod access;
+mod constraints;
+mod events;
+mod harness;
+mod migrating;
+mod permission;
+mod quota;
+mod races;
+mod reading;
+mod steps;
+mod worker;
+
+use anyhow::Result;
+use harness::{Server, Suite};
+use libtest_mimic::Arguments;
+use std::process::ExitCode;
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = Arguments::from_args();
+    // Each test brings up to 64 sessions; several at once would only measure the machine.
+    arguments.test_threads = Some(1);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let server = if arguments.list { None } else { Some(runtime.block_on(Server::start())?) };
+
+    let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
+    access::register(&mut suite);
+    constraints::register(&mut suite);
+    events::register(&mut suite);
+    migrating::register(&mut suite);
+    permission::register(&mut suite);
+    quota::register(&mut suite);
+    races::register(&mut suite);
+    reading::register(&mut suite);
+    steps::register(&mut suite);
+    worker::register(&mut suite);
+
+    let conclusion = libtest_mimic::run(&arguments, suite.into_trials());
+    // `exit` would leave the server running.
+    if let Some(server) = server {
+        runtime.block_on(server.stop())?;
+    }
+    Ok(conclusion.exit_code())
+}
