@@ -36,7 +36,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "purged",
     "reap",
     "reaped",
-    "record_access",
+    "record_accesses",
     "refuse",
     "renew",
     "resolve",

@@ -208,7 +208,7 @@ async fn only_what_may_be_lost_is_written_behind(db: Db) -> Result<()> {
     for (call, session, expected) in [
         (begin.as_str(), "on", "off"),
         (
-            "holdfast.record_access('documents', 'k', null, '', 'GET', 200, 1, 'ok', null, null, null, null)",
+            "holdfast.record_accesses('[{\"bucket\": \"documents\", \"key\": \"k\", \"method\": \"GET\", \"status\": 200, \"bytes\": 1, \"outcome\": \"ok\"}]', null)",
             "on",
             "off",
         ),

@@ -219,7 +219,7 @@ async fn old_rows_retire_and_so_do_empty_objects(db: Db) -> Result<()> {
         done(&client, "reaped", &taken, after).await?;
     }
     ensure!(gone.state(&client).await? == "aborted" && second.state(&client).await? == "aborted");
-    let log = "select holdfast.record_access('documents', 'k', null, '', 'GET', 200, 1, 'ok', null, null, null, null)";
+    let log = "select holdfast.record_accesses('[{\"bucket\": \"documents\", \"key\": \"k\", \"method\": \"GET\", \"status\": 200, \"bytes\": 1, \"outcome\": \"ok\"}]', null)";
     client.execute(log, &[]).await?;
 
     ensure!(db.number("holdfast.retire(100, clock_timestamp() + interval '29 days')").await? == 0);
