@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures Holdfast against SeaweedFS called directly, on a stack of its own.
+///
+/// A whole run writes about 20 GiB below the temporary folder (TMPDIR), `--quick` about 5 GiB.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// Fewer rounds and requests, and smaller uploads for the memory figure.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only this measurement; may be repeated.
+    #[arg(long, value_enum, value_name = "NAME")]
+    only: Vec<Measurement>,
+    /// Rounds per side of every comparison [default: 5, with --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: Option<u32>,
+    /// The development host, when it is not beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) devhost: Option<PathBuf>,
+}
+
+/// What can be measured, in the order in which it is: memory first, while the host is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measurement {
+    /// Sizes of the built components.
+    Size,
+    /// Peak memory of the host while 8 large uploads stream.
+    Memory,
+    /// 256 MiB PUT with Content-Length.
+    LargePut,
+    /// 256 MiB PUT without a length (chunked).
+    LargePutChunked,
+    /// 256 MiB GET.
+    LargeGet,
+    /// 4 KiB and 64 KiB PUT on 16 connections.
+    SmallPut,
+    /// 4 KiB and 64 KiB GET on 16 connections.
+    SmallGet,
+    /// One request at a time: what a small request's time goes to.
+    Latency,
+    /// GET of a 200 KB image by a fresh instance.
+    ColdImage,
+    /// An instance's start, estimated from outside.
+    Instantiate,
+}
+
+impl Cli {
+    /// The chosen measurements; without a choice all of them.
+    pub(crate) fn measurements(&self) -> Vec<Measurement> {
+        let all = Measurement::value_variants().iter().copied();
+        all.filter(|one| self.only.is_empty() || self.only.contains(one)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_chooses_and_keeps_the_order() {
+        let chosen = |args: &[&str]| Cli::parse_from(args).measurements();
+        assert_eq!(chosen(&["bench"]).len(), Measurement::value_variants().len());
+        assert_eq!(
+            chosen(&["bench", "--only", "small-get", "--only", "memory"]),
+            [Measurement::Memory, Measurement::SmallGet]
+        );
+    }
+}

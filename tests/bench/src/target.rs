@@ -1,0 +1,110 @@
+//! The two sides of a comparison, and the requests that each of them takes.
+
+use anyhow::{Context, Result};
+use holdfast_dev::Stack;
+use holdfast_s3::{Action, Endpoint, GetObject, PutObject, Signer};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::request::Builder;
+use http::{Method, Request};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::payload::Payload;
+
+/// A private bucket without a limit on types; both sides use it.
+const BUCKET: &str = "documents";
+const CONTENT: &str = "application/octet-stream";
+const TOKEN_SECONDS: i64 = 24 * 3600;
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// To SeaweedFS, signed by the client.
+    Direct,
+    /// Through the components.
+    Holdfast,
+}
+
+/// The addresses and credentials of both sides.
+pub(crate) struct Target {
+    signer: Signer,
+    authority: String,
+    token: String,
+}
+
+impl Target {
+    pub(crate) fn of(stack: &Stack) -> Result<Self> {
+        let endpoint = Endpoint::parse(stack.s3_endpoint(), "us-east-1")?;
+        let credentials = stack.s3_keys().credentials();
+        let url = stack.url();
+        let authority = url.strip_prefix("http://").context("the application's URL is not http")?;
+        Ok(Self {
+            signer: Signer::new(endpoint, credentials, OffsetDateTime::now_utc()),
+            authority: authority.to_owned(),
+            token: format!("Bearer {}", stack.token("bench", TOKEN_SECONDS, &json!({}))),
+        })
+    }
+
+    /// `host:port`
+    pub(crate) fn authority(&self, side: Side) -> &str {
+        match side {
+            Side::Direct => self.signer.endpoint().authority(),
+            Side::Holdfast => &self.authority,
+        }
+    }
+
+    /// Stores `payload`; `key` is plain ASCII.
+    pub(crate) fn put(&self, side: Side, key: &str, payload: Payload) -> Result<Request<Payload>> {
+        let content_length = payload.content_length();
+        let request = match side {
+            Side::Direct => self.signed(&PutObject {
+                bucket: BUCKET,
+                key,
+                content_type: CONTENT,
+                content_length,
+                ..PutObject::default()
+            }),
+            Side::Holdfast => {
+                let request = self.bearer(Method::PUT, &format!("/v1/upload/{BUCKET}/{key}"));
+                let request = request.header(CONTENT_TYPE, CONTENT);
+                match content_length {
+                    Some(bytes) => request.header(CONTENT_LENGTH, bytes),
+                    None => request,
+                }
+            }
+        };
+        Ok(request.body(payload)?)
+    }
+
+    /// Reads an object.
+    pub(crate) fn get(&self, side: Side, key: &str) -> Result<Request<Payload>> {
+        let request = match side {
+            Side::Direct => self.signed(&GetObject { bucket: BUCKET, key, ..GetObject::default() }),
+            Side::Holdfast => self.bearer(Method::GET, &format!("/v1/download/{BUCKET}/{key}")),
+        };
+        Ok(request.body(Payload::empty())?)
+    }
+
+    /// The cheapest answer that a component gives.
+    pub(crate) fn healthz(&self) -> Result<Request<Payload>> {
+        Ok(self.bearer(Method::GET, "/healthz").body(Payload::empty())?)
+    }
+
+    fn signed(&self, action: &impl Action) -> Builder {
+        let signed = self.signer.sign(action, OffsetDateTime::now_utc());
+        let request = Request::builder().method(signed.method).uri(signed.path_and_query);
+        let request = request.header(HOST, self.authority(Side::Direct));
+        signed
+            .headers
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value))
+    }
+
+    fn bearer(&self, method: Method, path: &str) -> Builder {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.authority)
+            .header(AUTHORIZATION, &self.token)
+    }
+}
