@@ -27,6 +27,26 @@ pub enum Runtime {
     Spin,
 }
 
+impl Runtime {
+    /// Is it there? Asked before minutes are spent on building for it.
+    ///
+    /// # Errors
+    /// The Spin CLI is not on PATH.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Self::Devhost => Ok(()),
+            Self::Spin => spin().map(drop),
+        }
+    }
+}
+
+fn spin() -> Result<PathBuf> {
+    match on_path("spin") {
+        Some(path) => Ok(path),
+        None => bail!("the Spin CLI is not on PATH: install Spin 4.1, or use --runtime devhost"),
+    }
+}
+
 /// How to start the application. `Debug` does not show the variables.
 #[derive(Clone)]
 pub struct HostSpec {
@@ -64,10 +84,7 @@ impl HostSpec {
                 "there is no development host at {}: run `cargo xtask build`",
                 self.devhost.display()
             ),
-            Runtime::Spin => match on_path("spin") {
-                Some(path) => Ok(path),
-                None => bail!("the Spin CLI is not on PATH: install Spin 4.1, or use devhost"),
-            },
+            Runtime::Spin => spin(),
         }
     }
 
@@ -119,7 +136,8 @@ impl HostSpec {
     }
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+/// A program by its bare name.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
@@ -170,11 +188,7 @@ impl Host {
     /// # Errors
     /// It did.
     pub fn check_running(&self) -> Result<()> {
-        let process = self.process.get();
-        match process.exited()? {
-            None => Ok(()),
-            Some(status) => Err(process.failure(&format!("ended ({status})"))),
-        }
+        self.process.get().check_running()
     }
 
     /// Waits until `GET path` answers 200.

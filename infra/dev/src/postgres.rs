@@ -97,6 +97,14 @@ impl Postgres {
         self.process.get().pid()
     }
 
+    /// Did it end by itself? The answer is the sentence that says so.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn check_running(&self) -> Result<()> {
+        self.process.get().check_running()
+    }
+
     /// What it writes to.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -219,6 +219,14 @@ impl Process {
         Ok(Some(child.wait()?))
     }
 
+    /// Did it end by itself? The answer is the sentence that says so.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        match self.exited()? {
+            None => Ok(()),
+            Some(status) => Err(self.failure(&format!("ended ({status})"))),
+        }
+    }
+
     fn is_running(&self) -> bool {
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         loop {

