@@ -1,0 +1,98 @@
+//! `GET|HEAD /v1/download/{bucket}/{key...}`, and what the operator sees.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use reqwest::header::RANGE;
+
+use crate::harness::{Api, Suite, expect, header, json_of, noise, refused};
+
+pub(crate) fn register(suite: &mut Suite) {
+    suite.add("us_002_content_headers_and_a_tracked_download", us_002);
+    suite.add("ranges", ranges);
+    suite.add("conditionals_are_answered_from_metadata", conditionals);
+    suite.add("two_users_cannot_see_each_others_files", strangers);
+    suite.add("an_older_version_is_readable_by_its_owner", versions);
+    suite.add("readyz_names_each_dependency", readyz);
+}
+
+async fn us_002(api: Api) -> Result<()> {
+    expect(api.put("documents/us-002", "hello").header("content-type", "text/html"), 201).await?;
+    let response = expect(api.get("documents/us-002?download=caf%C3%A9.html"), 200).await?;
+    ensure!(header(&response, "content-type") == "text/html");
+    ensure!(header(&response, "content-length") == "5");
+    ensure!(header(&response, "accept-ranges") == "bytes");
+    ensure!(header(&response, "x-content-type-options") == "nosniff");
+    ensure!(header(&response, "content-disposition").contains("filename*=UTF-8''caf%C3%A9.html"));
+    ensure!(
+        !header(&response, "last-modified").is_empty()
+            && header(&response, "etag").starts_with('"')
+    );
+    ensure!(response.text().await? == "hello");
+    let url = format!("{}/v1/download/documents/us-002", api.url);
+    let head = expect(api.client.head(url).bearer_auth(&api.alice), 200).await?;
+    ensure!(header(&head, "content-length") == "5");
+    let tracked = "select count(*) from holdfast.access_log where key = 'us-002' and actor = 'alice' \
+        and method = 'GET' and status = 200 and bytes = 5 and outcome = 'ok'";
+    for _ in 0..50 {
+        if api.number(tracked).await? == 1 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("the download was not tracked within 5 s")
+}
+
+async fn ranges(api: Api) -> Result<()> {
+    let bytes = noise(200_000);
+    expect(api.put("documents/ranges", bytes.clone()), 201).await?;
+    for (range, from, to) in
+        [("bytes=0-0", 0, 1), ("bytes=-5", 199_995, 200_000), ("bytes=100-", 100, 200_000)]
+    {
+        let response = expect(api.get("documents/ranges").header(RANGE, range), 206).await?;
+        let told = header(&response, "content-range");
+        ensure!(told == format!("bytes {from}-{}/200000", to - 1), "{told}");
+        ensure!(response.bytes().await? == bytes[from..to], "{range}");
+    }
+    let outside = api.get("documents/ranges").header(RANGE, "bytes=200000-");
+    let response = expect(outside, 416).await?;
+    ensure!(header(&response, "content-range") == "bytes */200000");
+    Ok(())
+}
+
+async fn conditionals(api: Api) -> Result<()> {
+    let answer = json_of(api.put("documents/conditional", "x"), 201).await?;
+    let etag = format!("\"{}\"", answer["etag"].as_str().unwrap_or_default());
+    let response =
+        expect(api.get("documents/conditional").header("if-none-match", &etag), 304).await?;
+    ensure!(header(&response, "etag") == etag);
+    let changed = api.get("documents/conditional").header("if-match", "\"other\"");
+    refused(changed, 412, "PreconditionFailed").await?;
+    Ok(())
+}
+
+async fn strangers(api: Api) -> Result<()> {
+    expect(api.put("documents/secret", "x"), 201).await?;
+    refused(api.anonymous("documents/secret").bearer_auth(&api.bob), 404, "NoSuchKey").await?;
+    refused(api.anonymous("documents/secret"), 404, "NoSuchKey").await?;
+    refused(api.get("documents/missing"), 404, "NoSuchKey").await?;
+    Ok(())
+}
+
+async fn versions(api: Api) -> Result<()> {
+    let old = json_of(api.put("assets/versions", "old"), 201).await?;
+    json_of(api.put("assets/versions", "new"), 200).await?;
+    let path = format!("assets/versions?version={}", old["version"].as_str().unwrap_or_default());
+    ensure!(expect(api.get("assets/versions"), 200).await?.text().await? == "new");
+    ensure!(expect(api.get(&path), 200).await?.text().await? == "old");
+    refused(api.anonymous(&path), 404, "NoSuchVersion").await?;
+    Ok(())
+}
+
+async fn readyz(api: Api) -> Result<()> {
+    let ready = json_of(api.client.get(format!("{}/readyz", api.url)), 200).await?;
+    for name in ["postgresql", "s3", "keyValue"] {
+        ensure!(ready[name] == "ok", "{ready}");
+    }
+    Ok(())
+}
