@@ -102,3 +102,42 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     bindings::Imports::add_to_linker::<_, Has>(&mut linker, |state| state)?;
     Ok(linker)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::engine;
+
+    /// A component that imports `interface` with one function `open`, in the binary format.
+    fn importing(interface: &str) -> Vec<u8> {
+        let length = u8::try_from(interface.len()).unwrap();
+        // A type section: one instance type with two declarations, a function's type, and its export.
+        let function = [0x01, 0x40, 0x00, 0x01, 0x00];
+        let export = [0x04, 0x00, 0x04, b'o', b'p', b'e', b'n', 0x01, 0x00];
+        let types = [&[0x01, 0x42, 0x02], &function[..], &export[..]].concat();
+        // An import section: the interface is an instance of that type.
+        let import = [&[0x01, 0x00, length], interface.as_bytes(), &[0x05, 0x00]].concat();
+        let section =
+            |id: u8, body: &[u8]| [&[id, u8::try_from(body.len()).unwrap()], body].concat();
+        [b"\0asm\x0d\0\x01\0".to_vec(), section(7, &types), section(10, &import)].concat()
+    }
+
+    fn refusal(interface: &str) -> String {
+        let engine = engine().unwrap();
+        let wasm = importing(interface);
+        let component = wasmtime::component::Component::from_binary(&engine, &wasm).unwrap();
+        let Err(error) = linker(&engine).unwrap().instantiate_pre(&component) else {
+            panic!("{interface} is linked")
+        };
+        format!("{error:?}")
+    }
+
+    #[test]
+    fn there_are_no_key_value_atomics() {
+        for name in ["store", "atomics", "batch"] {
+            let interface = format!("wasi:keyvalue/{name}@0.2.0-draft2");
+            let refusal = refusal(&interface);
+            assert!(refusal.contains(&interface), "{refusal}");
+        }
+    }
+}

@@ -141,3 +141,13 @@ impl Body for TimedBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_limits_default_to_those_of_spin() {
+        assert_eq!(DEFAULT_TIMEOUT, Duration::from_secs(600));
+    }
+}

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use anyhow::Result;
+use holdfast_dev::Stack;
+
 use crate::cli::Cli;
 use crate::target::Target;
 
@@ -12,6 +15,8 @@ pub(crate) const CONNECTIONS: u64 = 16;
 pub(crate) struct Bench {
     /// Both sides of every comparison.
     pub(crate) target: Arc<Target>,
+    /// The database behind the components.
+    pub(crate) database_url: String,
     /// The process that runs the components.
     pub(crate) host_pid: u32,
     /// Rounds per side.
@@ -21,8 +26,13 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(cli: &Cli, target: Target, host_pid: u32) -> Self {
-        let rounds = cli.rounds.unwrap_or(if cli.quick { 3 } else { 5 });
-        Self { target: Arc::new(target), host_pid, rounds, quick: cli.quick }
+    pub(crate) fn new(cli: &Cli, stack: &Stack) -> Result<Self> {
+        Ok(Self {
+            target: Arc::new(Target::of(stack)?),
+            database_url: stack.database_url().to_owned(),
+            host_pid: stack.host().pid(),
+            rounds: cli.rounds.unwrap_or(if cli.quick { 3 } else { 5 }),
+            quick: cli.quick,
+        })
     }
 }

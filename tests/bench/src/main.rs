@@ -26,7 +26,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bench::Bench;
 use crate::cli::Cli;
-use crate::target::Target;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,7 +57,7 @@ async fn run(cli: Cli) -> Result<()> {
     let mut options = StackOptions::new(folder.path());
     options.devhost.clone_from(&cli.devhost);
     let stack = Stack::start(options).await?;
-    let bench = Bench::new(&cli, Target::of(&stack)?, stack.host().pid());
+    let bench = Bench::new(&cli, &stack)?;
     let measured = measure::all(&bench, &cli.measurements()).await;
     // A host that died explains a failed request better than the request does.
     let running = stack.host().check_running();

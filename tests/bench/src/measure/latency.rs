@@ -1,5 +1,7 @@
 //! One request at a time, without a queue: what the time of a small one goes to.
 
+use std::time::Instant;
+
 use anyhow::Result;
 
 use crate::bench::Bench;
@@ -9,6 +11,11 @@ use crate::table::Table;
 use crate::target::Side;
 
 const SIZE: u64 = 4 * 1_024;
+
+/// The cheapest statement there is.
+const STATEMENT: &str = "select 1";
+/// The cheapest commit that waits for the disk: a row of the write-ahead log, of no table.
+const COMMIT: &str = "select pg_logical_emit_message(true, 'bench', '')";
 
 pub(super) async fn measure(bench: &Bench) -> Result<Table> {
     let count = if bench.quick { 200 } else { 600 };
@@ -31,23 +38,44 @@ pub(super) async fn measure(bench: &Bench) -> Result<Table> {
         ("GET direct", Side::Direct, Operation::Get),
         ("GET through Holdfast", Side::Holdfast, Operation::Get),
     ] {
-        let latencies = one_at_a_time(bench, &job(side, operation), count).await?;
-        let [p50, p95, p99] =
-            [0.5, 0.95, 0.99].map(|share| format!("{:.2}", latencies.quantile(share)));
-        table.row([name.to_owned(), p50, p95, p99]);
+        row(&mut table, name, &requests(bench, &job(side, operation), count).await?);
+    }
+    for (name, sql) in [
+        ("PostgreSQL: a statement, prepared anew", STATEMENT),
+        ("PostgreSQL: a commit, prepared anew", COMMIT),
+    ] {
+        row(&mut table, name, &statements(bench, sql, count).await?);
     }
     table.note(
-        "Holdfast's time above direct and /healthz is PostgreSQL: one call for a GET, two for a \
-         PUT, the second of which waits for the disk.",
+        "A GET is one statement and a direct GET; a PUT is a statement, a direct PUT and a commit, \
+         which waits for the disk. What is more than their sum is the host, the component, and \
+         what the SQL functions do.",
     );
     Ok(table)
 }
 
-async fn one_at_a_time(bench: &Bench, job: &Job, count: u64) -> Result<Latencies> {
+fn row(table: &mut Table, name: &str, latencies: &Latencies) {
+    let shares = [0.5, 0.95, 0.99].map(|share| format!("{:.2}", latencies.quantile(share)));
+    table.row(std::iter::once(name.to_owned()).chain(shares));
+}
+
+async fn requests(bench: &Bench, job: &Job, count: u64) -> Result<Latencies> {
     let mut connection = Connection::open(bench.target.authority(job.side)).await?;
     let mut latencies = Latencies::new()?;
     for number in 0..count {
         latencies.record(job.once(&bench.target, &mut connection, number).await?);
+    }
+    Ok(latencies)
+}
+
+/// On one connection, prepared for each call, as Spin does it.
+async fn statements(bench: &Bench, sql: &str, count: u64) -> Result<Latencies> {
+    let client = holdfast_dev::connect(&bench.database_url).await?;
+    let mut latencies = Latencies::new()?;
+    for _ in 0..count {
+        let start = Instant::now();
+        client.query_one(sql, &[]).await?;
+        latencies.record(start.elapsed());
     }
     Ok(latencies)
 }
