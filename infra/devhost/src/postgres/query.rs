@@ -58,7 +58,8 @@ pub(super) async fn stream(
     statement: &str,
     params: Vec<ParameterValue>,
 ) -> Result<Started, Error> {
-    let mut stream = Box::pin(start(&connection, statement, params).await?);
+    // Fused: the driver takes a look past the end of an empty result for a closed connection.
+    let mut stream = Box::pin(start(&connection, statement, params).await?.fuse());
     let first = stream.next().await;
     let columns = match &first {
         Some(Ok(row)) => row.columns().iter().map(column).collect(),
