@@ -129,11 +129,27 @@ async fn an_upload_is_its_callers_alone(db: Db) -> Result<()> {
 async fn an_admin_writes_in_the_owners_name(db: Db) -> Result<()> {
     let client = db.connect().await?;
     write("k").store(&client).await?;
-    let mut it = write("k");
-    (it.sub, it.roles) = ("root".into(), vec!["admin".into()]);
-    ensure!(it.begin_and_commit(&client).await?.owner.as_deref() == Some("alice"));
+    let by_admin = |key: &str| {
+        let mut it = write(key);
+        (it.sub, it.roles) = ("root".into(), vec!["admin".into()]);
+        it
+    };
+    ensure!(by_admin("k").begin_and_commit(&client).await?.owner.as_deref() == Some("alice"));
     ensure!(db.number("select live_bytes from holdfast.usage('documents', 'alice')").await? == 10);
     ensure!(db.number("select live_bytes from holdfast.usage('documents', 'root')").await? == 0);
+
+    // Somebody else's first commit takes the object from under an admin too: the charge is on another name.
+    let overtaken = by_admin("new");
+    overtaken.begin(&client).await?.ok();
+    write("new").store(&client).await?;
+    let refused = overtaken.commit(&client).await?;
+    refused.outcome.expect("AccessDenied", Some("object.owner"));
+
+    // Who is no admin any more at the commit is asked again.
+    let mut demoted = by_admin("k");
+    demoted.begin(&client).await?.ok();
+    demoted.roles.clear();
+    demoted.commit(&client).await?.outcome.expect("AccessDenied", Some("object.owner"));
     Ok(())
 }
 
