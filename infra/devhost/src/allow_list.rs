@@ -87,7 +87,8 @@ impl Entry {
         let (scheme, rest) = text.split_once("://").with_context(|| {
             format!("allowed_outbound_hosts: {text:?} is not scheme://host[:port]")
         })?;
-        if scheme != "*" && !(!scheme.is_empty() && scheme.chars().all(char::is_alphabetic)) {
+        let is_name = !scheme.is_empty() && scheme.chars().all(char::is_alphabetic);
+        if scheme != "*" && !is_name {
             bail!("allowed_outbound_hosts: the scheme of {text:?} must be letters or *");
         }
         let (host, port) = split_port(rest);

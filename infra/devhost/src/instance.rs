@@ -78,9 +78,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
-        let pre = match &self.pre {
-            ProxyPre::P3(pre) => pre,
-        };
+        let ProxyPre::P3(pre) = &self.pre;
         let state = State::new(Arc::clone(&self.component));
         let mut store = Store::new(pre.engine(), state);
         let proxy = self.pre.instantiate_async(&mut store).await?;

@@ -39,6 +39,7 @@ pub type Connection = Arc<Object>;
 pub struct ConnectionBuilder(String);
 
 impl Pools {
+    #[expect(clippy::result_large_err, reason = "the generated error is this large")]
     fn pool(&self, address: &str) -> Result<Pool, Error> {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(address) {

@@ -105,6 +105,7 @@ fn parameters(params: Vec<ParameterValue>) -> Result<Vec<Parameter>, String> {
     params.into_iter().map(|value| parameter(value).map_err(|error| format!("{error:?}"))).collect()
 }
 
+#[expect(clippy::result_large_err, reason = "the generated error is this large")]
 fn convert(next: &tokio_postgres::Row) -> Result<Row, Error> {
     row(next).map_err(|error| Error::QueryFailed(QueryError::Text(format!("{error:?}"))))
 }

@@ -122,7 +122,8 @@ pub(crate) async fn the_65th_connection_hangs(probe: &Probe) -> Outcome {
 
 pub(crate) async fn timestamptz_cannot_be_read(probe: &Probe) -> Outcome {
     let answer = probe.ask("/probe/timestamptz").await?;
-    expect(answer.to_string().contains("Timestamptz"), &answer)?;
+    // The driver's text is not a contract: hosts spell the type either way.
+    expect(answer.to_string().to_lowercase().contains("timestamptz"), &answer)?;
     expect(answer["rows"].as_array().is_none_or(Vec::is_empty), &answer)?;
     let answer = probe.ask("/probe/microseconds").await?;
     expect(answer["rows"][0].to_string().contains("Int64(0)"), &answer)
