@@ -7,6 +7,7 @@ use holdfast_dev::say;
 use crate::build::{self, packages};
 use crate::command::{self, cargo};
 use crate::imports;
+use crate::signals::Interrupted;
 
 /// Everything that is compiled for this machine.
 const NATIVE: [&str; 9] = [
@@ -43,14 +44,19 @@ impl Test {
         // A test that is stopped half way leaves its folders here, and they go with it.
         let temporary = tempfile::tempdir()?;
         let mut native = cargo();
-        native.arg("test").args(packages(&NATIVE)).env("TMPDIR", temporary.path());
-        command::run(native, "the native tests").await?;
+        native.args(["test", "--no-fail-fast"]).args(packages(&NATIVE));
+        native.env("TMPDIR", temporary.path());
+        let native = command::run(native, "the native tests").await;
+        if native.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+            return native;
+        }
 
+        // Also after a failure: one run shows all that is wrong.
         say("== End-to-end tests against real servers");
         let mut e2e = command::program(build::program_file("holdfast-e2e")?);
         e2e.args(self.args).env("TMPDIR", temporary.path());
-        let result = command::run(e2e, "the end-to-end tests").await;
+        let e2e = command::run(e2e, "the end-to-end tests").await;
         temporary.close()?;
-        result
+        native.and(e2e)
     }
 }
