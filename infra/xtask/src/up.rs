@@ -59,7 +59,7 @@ impl Up {
             stopped = signals::stop() => stopped,
             ended = watch(&stack) => ended,
         };
-        let step = Step::start("Stopping the application, SeaweedFS and PostgreSQL");
+        let step = Step::start("Stopping all that was started");
         stack.stop().await?;
         step.done("");
         ended
