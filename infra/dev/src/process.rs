@@ -108,6 +108,9 @@ impl ProcessSpec {
             command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
             if reach {
                 command.args(["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]);
+                // Without it access(2), by which PostgreSQL looks for its programs, goes by the user alone.
+                // What root could do besides is gone all the same, with the program that replaces us.
+                command.args(["--securebits", "+no_setuid_fixup"]);
             }
         }
         command.arg("--").arg(&self.program).args(&self.args);
