@@ -343,6 +343,8 @@ fn spec(weed: &Path, data: &Path, ports: Ports) -> Result<ProcessSpec> {
     );
     let env = BTreeMap::from([
         ("HOME".to_owned(), empty.to_string_lossy().into_owned()),
+        // It logs there too.
+        ("TMPDIR".to_owned(), empty.to_string_lossy().into_owned()),
         ("GOMEMLIMIT".to_owned(), "400MiB".to_owned()),
         ("WEED_JWT_SIGNING_KEY".to_owned(), keys.jwt_signing),
         ("WEED_JWT_SIGNING_READ_KEY".to_owned(), keys.jwt_signing_read),
