@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -16,9 +17,23 @@ const RANGE: Range<u16> = 11_000..32_000;
 
 static HANDED_OUT: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
+/// How often a port is tried before it counts as taken. A child that is being started holds our own
+/// trial for a moment: until it becomes another program, it has all that we have open.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
 /// Is nobody listening there, on any address? SeaweedFS probes the wildcard address itself.
 pub(crate) fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+    can_listen(Ipv4Addr::UNSPECIFIED, port)
+}
+
+fn can_listen(address: Ipv4Addr, port: u16) -> bool {
+    (0..TRIES).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        TcpListener::bind((address, port)).is_ok()
+    })
 }
 
 /// A free port that this process has not been given before.
@@ -48,7 +63,7 @@ pub(crate) fn free_port_where(range: Range<u16>, suits: impl Fn(u16) -> bool) ->
 /// # Errors
 /// The port is taken.
 pub fn require_free_port(port: u16, what: &str) -> Result<()> {
-    if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+    if !can_listen(Ipv4Addr::LOCALHOST, port) {
         bail!("port {port} is taken: stop what listens there, or choose another port for {what}");
     }
     Ok(())
