@@ -21,25 +21,17 @@ use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use wasip3::http::types::{ErrorCode, Request, Response};
+use wasip3::http::types::{Request, Response};
 
 const ROUTE: &str = "/v1/download/";
 
 /// The longest User-Agent that is kept, in characters.
 const USER_AGENT_CHARS: usize = 255;
 
-struct Component;
+holdfast_platform::component!(handle);
 
-#[allow(unsafe_code, reason = "the exports that the macro writes")]
-mod export {
-    use super::Component;
-    wasip3::http::service::export!(Component);
-}
-
-impl wasip3::exports::http::handler::Guest for Component {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        Ok(serve(request, download).await)
-    }
+async fn handle(request: Request) -> Response {
+    serve(request, download).await
 }
 
 async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error> {
@@ -115,7 +107,7 @@ impl Asked {
             etag: ETag::strong(&file.etag),
             last_modified: HttpDate::from_unix(file.last_modified()),
         };
-        let mut headers = self.headers(context, &file)?;
+        let mut headers = self.headers(context, &file, &validators)?;
         let preconditions = Preconditions::from_headers(&inbound.headers)?;
         match preconditions.evaluate(&inbound.method, Some(&validators)) {
             Evaluation::Proceed => {}
@@ -153,12 +145,17 @@ impl Asked {
     }
 
     /// The headers of a 200, 206 or 304.
-    fn headers(&self, context: &Context, file: &Resolved) -> Result<HeaderMap, Error> {
+    fn headers(
+        &self,
+        context: &Context,
+        file: &Resolved,
+        validators: &Validators,
+    ) -> Result<HeaderMap, Error> {
         let text = |value: String| HeaderValue::try_from(value).map_err(Error::internal);
         let mut headers = context.headers();
         headers.insert(CONTENT_TYPE, text(file.content_type.clone())?);
-        headers.insert(ETAG, text(format!("\"{}\"", file.etag))?);
-        headers.insert(LAST_MODIFIED, text(HttpDate::from_unix(file.last_modified()).to_string())?);
+        headers.insert(ETAG, text(validators.etag.to_string())?);
+        headers.insert(LAST_MODIFIED, text(validators.last_modified.to_string())?);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(CACHE_CONTROL, text(file.cache_control().to_owned())?);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -7,43 +7,35 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{kv, log, pg, reply};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
-use wasip3::http::types::{ErrorCode, Request, Response};
+use wasip3::http::types::{Request, Response};
 
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// A bucket of the seed; it is there wherever the migrations ran.
 const PROBE_BUCKET: &str = "documents";
 
-struct Component;
+holdfast_platform::component!(handle);
 
-#[allow(unsafe_code, reason = "the exports that the macro writes")]
-mod export {
-    use super::Component;
-    wasip3::http::service::export!(Component);
-}
-
-impl wasip3::exports::http::handler::Guest for Component {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let inbound = Inbound::new(request);
-        let trace = Trace::of(&inbound);
-        let answer = match inbound.allow(&["GET", "HEAD"]) {
-            Ok(()) => route(&inbound.path).await,
-            Err(error) => Err(error),
-        };
-        Ok(match answer {
-            Ok((status, value)) => {
-                let mut headers = trace.headers();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                if inbound.method == Method::HEAD {
-                    headers.insert(CONTENT_LENGTH, HeaderValue::from(value.len()));
-                    reply::empty(status, &headers)
-                } else {
-                    reply::bytes(status, headers, value.into_bytes())
-                }
+async fn handle(request: Request) -> Response {
+    let inbound = Inbound::new(request);
+    let trace = Trace::of(&inbound);
+    let answer = match inbound.allow(&["GET", "HEAD"]) {
+        Ok(()) => route(&inbound.path).await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok((status, value)) => {
+            let mut headers = trace.headers();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            if inbound.method == Method::HEAD {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(value.len()));
+                reply::empty(status, &headers)
+            } else {
+                reply::bytes(status, headers, value.into_bytes())
             }
-            Err(error) => trace.refuse(&error),
-        })
+        }
+        Err(error) => trace.refuse(&error),
     }
 }
 

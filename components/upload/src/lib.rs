@@ -8,12 +8,12 @@ use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::reply;
-use holdfast_web::conditional::{EntityTags, Preconditions};
+use holdfast_web::conditional::{ETag, EntityTags, Preconditions};
 use holdfast_web::path::{self, Target};
 use holdfast_web::{content_type, metadata};
 use http::HeaderValue;
 use http::header::{ETAG, LOCATION};
-use wasip3::http::types::{ErrorCode, Request, Response};
+use wasip3::http::types::{Request, Response};
 
 const ROUTE: &str = "/v1/upload/";
 
@@ -23,18 +23,10 @@ const MAX_CONDITION_BYTES: usize = 8_192;
 /// Where the file is read again.
 const DOWNLOAD_ROUTE: &str = "/v1/download/";
 
-struct Component;
+holdfast_platform::component!(handle);
 
-#[allow(unsafe_code, reason = "the exports that the macro writes")]
-mod export {
-    use super::Component;
-    wasip3::http::service::export!(Component);
-}
-
-impl wasip3::exports::http::handler::Guest for Component {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        Ok(serve(request, put).await)
-    }
+async fn handle(request: Request) -> Response {
+    serve(request, put).await
 }
 
 async fn put(context: &Context, inbound: Inbound) -> Result<Response, Error> {
@@ -92,7 +84,8 @@ fn answer(context: &Context, upload: &Upload, uploaded: &Uploaded) -> Result<Res
         "createdAt": committed.committed_at(),
     });
     let mut headers = context.headers();
-    let etag = HeaderValue::try_from(format!("\"{}\"", commit.etag)).map_err(Error::internal)?;
+    let etag =
+        HeaderValue::try_from(ETag::strong(&commit.etag).to_string()).map_err(Error::internal)?;
     headers.insert(ETAG, etag);
     if committed.created {
         headers.insert(LOCATION, HeaderValue::try_from(url).map_err(Error::internal)?);

@@ -11,24 +11,16 @@ use holdfast_platform::catalog::{CountStep, PgCatalog, Sweep};
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{log, reply};
 use holdfast_web::bearer;
-use wasip3::http::types::{ErrorCode, Request, Response};
+use wasip3::http::types::{Request, Response};
 
-struct Component;
+holdfast_platform::component!(handle);
 
-#[allow(unsafe_code, reason = "the exports that the macro writes")]
-mod export {
-    use super::Component;
-    wasip3::http::service::export!(Component);
-}
-
-impl wasip3::exports::http::handler::Guest for Component {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let inbound = Inbound::new(request);
-        let trace = Trace::of(&inbound);
-        Ok(match tick(&inbound).await {
-            Ok(done) => reply::json(200, trace.headers(), &done),
-            Err(error) => trace.refuse(&error),
-        })
+async fn handle(request: Request) -> Response {
+    let inbound = Inbound::new(request);
+    let trace = Trace::of(&inbound);
+    match tick(&inbound).await {
+        Ok(done) => reply::json(200, trace.headers(), &done),
+        Err(error) => trace.refuse(&error),
     }
 }
 

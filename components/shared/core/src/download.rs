@@ -1,5 +1,6 @@
 //! What a download is answered with, apart from the bytes.
 
+use crate::policy::essence;
 use crate::ports::Resolved;
 
 /// Private files are kept by the client and asked for again each time: a 304 costs one query.
@@ -35,7 +36,7 @@ impl Resolved {
     /// Whether a browser would run it as a page: it is then served as an attachment, sandboxed.
     #[must_use]
     pub fn is_active_content(&self) -> bool {
-        let essence = self.content_type.split(';').next().unwrap_or_default().trim();
+        let essence = essence(&self.content_type);
         ACTIVE_TYPES.iter().any(|active| active.eq_ignore_ascii_case(essence))
     }
 

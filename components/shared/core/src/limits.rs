@@ -16,7 +16,7 @@ pub const SNIFF_BYTES: usize = 4_096;
 pub const CHARGE_STEP_BYTES: u64 = 64 * 1_024 * 1_024;
 
 /// A pending version without a renewal for this many seconds belongs to the reaper.
-pub const LEASE_SECONDS: u32 = 120;
+pub const LEASE_SECONDS: i32 = 120;
 
 /// The lease is renewed this often while bytes flow, in seconds: three renewals may fail.
 pub const RENEW_SECONDS: u32 = 30;

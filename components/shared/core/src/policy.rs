@@ -3,7 +3,7 @@
 /// Whether `content_type` is one of `allowed`; `image/*` takes every image, parameters are ignored.
 #[must_use]
 pub fn allows_type(allowed: &[String], content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence(content_type);
     allowed.iter().any(|pattern| match pattern.strip_suffix("/*") {
         Some("*") => true,
         Some(family) => {
@@ -11,6 +11,11 @@ pub fn allows_type(allowed: &[String], content_type: &str) -> bool {
         }
         None => pattern.eq_ignore_ascii_case(essence),
     })
+}
+
+/// A media type without its parameters.
+pub(crate) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the use cases need of the outside: a catalog (SQL), a blob store (S3) and a clock.
 //!
 //! One thread serves an instance, so futures here need not be `Send`.
-#![allow(async_fn_in_trait)]
+#![allow(async_fn_in_trait, reason = "one thread: no caller needs a future that is Send")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

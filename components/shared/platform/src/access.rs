@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use holdfast_core::error::Error;
+use serde::Serialize;
 use spin_sdk::pg::ParameterValue;
 
 use crate::clock::sleep;
@@ -14,12 +16,14 @@ use crate::pg;
 /// How long records are gathered.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// The most records that one instance holds; what comes above is counted in the log alone.
+/// The most records that one instance holds; what comes above is lost.
 const MAX_RECORDS: usize = 1_024;
 
 const RECORD: &str = "select holdfast.record_accesses($1, null)";
 
 /// One download.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Access {
     /// The bucket.
     pub bucket: String,
@@ -69,32 +73,13 @@ pub fn record(database_url: &str, access: Access) {
 async fn flush(url: &str) {
     let records = GATHERED.take();
     let count = records.len();
-    let json: Vec<_> = records.into_iter().map(Access::into_json).collect();
-    let bytes = serde_json::Value::Array(json).to_string().into_bytes();
     let written = async {
+        let bytes = serde_json::to_vec(&records).map_err(Error::internal)?;
         let connection = pg::open(url).await?;
         pg::row(&connection, RECORD, vec![ParameterValue::Jsonb(bytes)]).await?;
-        Ok::<_, holdfast_core::error::Error>(())
+        Ok::<_, Error>(())
     };
     if let Err(error) = written.await {
         crate::log::warn(&format!("{count} downloads were not counted"), &error);
-    }
-}
-
-impl Access {
-    fn into_json(self) -> serde_json::Value {
-        serde_json::json!({
-            "bucket": self.bucket,
-            "key": self.key,
-            "version": self.version,
-            "sub": self.sub,
-            "method": self.method,
-            "status": self.status,
-            "bytes": self.bytes,
-            "outcome": self.outcome,
-            "ip": self.ip,
-            "requestId": self.request_id,
-            "userAgent": self.user_agent,
-        })
     }
 }

@@ -213,9 +213,9 @@ pub async fn serve(
 ) -> Response {
     let inbound = Inbound::new(request);
     let trace = Trace::of(&inbound);
-    let context = match authenticate(&inbound, trace).await {
-        Ok(context) => context,
-        Err((trace, error)) => return trace.refuse(&error),
+    let context = match authenticate(&inbound, &trace).await {
+        Ok((app, caller)) => Context { app, caller, trace },
+        Err(error) => return trace.refuse(&error),
     };
     match handle(&context, inbound).await {
         Ok(response) => response,
@@ -223,21 +223,15 @@ pub async fn serve(
     }
 }
 
-async fn authenticate(inbound: &Inbound, trace: Trace) -> Result<Context, (Trace, Error)> {
-    let app = match App::get().await {
-        Ok(app) => app,
-        Err(error) => return Err((trace, error)),
-    };
+async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Caller), Error> {
+    let app = App::get().await?;
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let principal = match bearer::authenticate(&inbound.headers, &app.verifier, now) {
-        Ok(principal) => principal,
-        Err(error) => return Err((trace, error)),
-    };
+    let principal = bearer::authenticate(&inbound.headers, &app.verifier, now)?;
     let ip = client_addr(&inbound.headers, app.config.trusted_proxies);
     let caller = Caller {
         principal,
         ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
         request_id: trace.id.as_str().to_owned(),
     };
-    Ok(Context { app, caller, trace })
+    Ok((app, caller))
 }

@@ -58,8 +58,7 @@ impl<'a> PgCatalog<'a> {
     }
 
     async fn row(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Error> {
-        let mut rows = self.rows(statement, parameters).await?;
-        rows.pop().ok_or_else(|| Error::internal(format!("no row from {statement}")))
+        Ok(pg::only(self.rows(statement, parameters).await?, statement)?)
     }
 
     /// A worker's step that answers a count.
@@ -174,7 +173,7 @@ impl Catalog for PgCatalog<'_> {
             ParameterValue::Jsonb(metadata),
             opt_text(begin.if_match),
             opt_text(begin.if_none_match),
-            ParameterValue::Int32(i32::try_from(LEASE_SECONDS).unwrap_or(i32::MAX)),
+            ParameterValue::Int32(LEASE_SECONDS),
             text(&caller.ip),
             text(&caller.request_id),
         ];
@@ -194,7 +193,7 @@ impl Catalog for PgCatalog<'_> {
             uuid(version),
             text(&caller.principal.sub),
             bytes(charge)?,
-            ParameterValue::Int32(i32::try_from(LEASE_SECONDS).unwrap_or(i32::MAX)),
+            ParameterValue::Int32(LEASE_SECONDS),
         ];
         let renewed = self.row(RENEW, parameters).await;
         self.release();

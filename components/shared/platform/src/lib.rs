@@ -16,3 +16,25 @@ pub mod log;
 pub mod outbound;
 pub mod pg;
 pub mod reply;
+
+/// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.
+#[macro_export]
+macro_rules! component {
+    ($handle:path) => {
+        struct Component;
+
+        #[allow(unsafe_code, reason = "the exports that the macro writes")]
+        mod export {
+            use super::Component;
+            wasip3::http::service::export!(Component);
+        }
+
+        impl wasip3::exports::http::handler::Guest for Component {
+            async fn handle(
+                request: wasip3::http::types::Request,
+            ) -> Result<wasip3::http::types::Response, wasip3::http::types::ErrorCode> {
+                Ok($handle(request).await)
+            }
+        }
+    };
+}

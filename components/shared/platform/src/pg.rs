@@ -84,10 +84,15 @@ pub async fn row(
     statement: &str,
     parameters: Vec<ParameterValue>,
 ) -> Result<Row, Failure> {
-    rows(connection, statement, parameters)
-        .await?
-        .pop()
-        .ok_or_else(|| Failure::Refused(format!("no row from {statement}")))
+    only(rows(connection, statement, parameters).await?, statement)
+}
+
+/// The row that a step answered.
+///
+/// # Errors
+/// [`Failure::Refused`]: there is none.
+pub(crate) fn only(mut rows: Vec<Row>, statement: &str) -> Result<Row, Failure> {
+    rows.pop().ok_or_else(|| Failure::Refused(format!("no row from {statement}")))
 }
 
 fn classify(error: &SdkError) -> Failure {

@@ -1,6 +1,6 @@
 //! Many callers at once.
 
-use crate::harness::{Db, Suite, count, write};
+use crate::harness::{Db, Suite, Write, count, write};
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,14 +82,20 @@ async fn a_commit_repeated_at_once_is_one_commit(db: Db) -> Result<()> {
     Ok(())
 }
 
-async fn abort_or_commit_wins_never_both(db: Db) -> Result<()> {
-    let client = db.connect().await?;
+/// This many writes of keys of their own, begun.
+async fn begun(client: &Client, count: usize) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
-    for index in 0..32 {
+    for index in 0..count {
         let it = write(&format!("k{index}"));
-        it.begin(&client).await?.ok();
+        it.begin(client).await?.ok();
         writes.push(it);
     }
+    Ok(writes)
+}
+
+async fn abort_or_commit_wins_never_both(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    let writes = begun(&client, 32).await?;
     let racing = writes.clone();
     let answers = db
         .at_once(CALLERS, move |index, client| {
@@ -114,12 +120,7 @@ async fn abort_or_commit_wins_never_both(db: Db) -> Result<()> {
 
 async fn reaper_or_commit_wins_never_both(db: Db) -> Result<()> {
     let client = db.connect().await?;
-    let mut writes = Vec::new();
-    for index in 0..48 {
-        let it = write(&format!("k{index}"));
-        it.begin(&client).await?.ok();
-        writes.push(it);
-    }
+    let writes = begun(&client, 48).await?;
     let racing = writes.clone();
     let taken = db
         .at_once(CALLERS, move |index, client| {
