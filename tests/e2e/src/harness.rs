@@ -2,13 +2,19 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use holdfast_dev::Stack;
+use holdfast_dev::{S3Client, Stack};
+use holdfast_s3::{HeadObject, ListObjectsV2};
 use libtest_mimic::{Failed, Trial};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+/// How long something may take that happens just after an answer.
+const SOON: Duration = Duration::from_secs(10);
 
 /// The application as its users see it.
 #[derive(Clone)]
@@ -18,20 +24,22 @@ pub(crate) struct Api {
     pub(crate) alice: String,
     pub(crate) bob: String,
     pub(crate) expired: String,
-    pub(crate) database_url: String,
+    pub(crate) stack: Arc<Stack>,
+    s3: S3Client,
 }
 
 impl Api {
-    pub(crate) fn of(stack: &Stack) -> Self {
+    pub(crate) fn of(stack: Arc<Stack>) -> Result<Self> {
         let token = |sub: &str, ttl| stack.token(sub, ttl, &json!({}));
-        Self {
+        Ok(Self {
             client: Client::new(),
             url: stack.url(),
             alice: token("alice", 3_600),
             bob: token("bob", 3_600),
             expired: token("alice", -3_600),
-            database_url: stack.database_url().to_owned(),
-        }
+            s3: stack.s3_client()?,
+            stack,
+        })
     }
 
     pub(crate) fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
@@ -49,15 +57,70 @@ impl Api {
         self.client.get(format!("{}/v1/download/{path}", self.url))
     }
 
-    /// One value of one row.
+    /// One number of one row.
     pub(crate) async fn number(&self, sql: &str) -> Result<i64> {
-        let (client, connection) =
-            tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await?;
-        let connection = tokio::spawn(connection);
-        let number = client.query_one(sql, &[]).await?.get(0);
-        drop(client);
-        connection.await??;
-        Ok(number)
+        let client = holdfast_dev::connect(self.stack.database_url()).await?;
+        Ok(client.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// Statements without an answer, to bring about what would take hours or an operator.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
+        let client = holdfast_dev::connect(self.stack.database_url()).await?;
+        Ok(client.batch_execute(sql).await?)
+    }
+
+    /// Waits until `sql` answers `number`.
+    pub(crate) async fn eventually(&self, sql: &str, number: i64) -> Result<()> {
+        let start = std::time::Instant::now();
+        loop {
+            let now = self.number(sql).await?;
+            if now == number {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < SOON, "{now} after {SOON:?}, not {number}: {sql}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A bucket of the test's own, with what its policy has beside the least.
+    pub(crate) async fn bucket(&self, policy: &Value) -> Result<String> {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut whole =
+            json!({ "visibility": "private", "writers": "authenticated", "readers": "owner" });
+        if let (Some(whole), Some(more)) = (whole.as_object_mut(), policy.as_object()) {
+            whole.extend(more.clone());
+        }
+        let client = holdfast_dev::connect(self.stack.database_url()).await?;
+        let insert = "insert into holdfast.bucket (name, owner, policy) values ($1, 'system', $2::text::jsonb)";
+        client.execute(insert, &[&name, &whole.to_string()]).await?;
+        self.s3.ensure_bucket(&name).await?;
+        Ok(name)
+    }
+
+    /// How many objects SeaweedFS lists in a bucket (of a thousand at the most).
+    pub(crate) async fn listed(&self, bucket: &str) -> Result<usize> {
+        let list = ListObjectsV2 { bucket, ..Default::default() };
+        Ok(ListObjectsV2::parse(&self.s3.call(&list, "").await?)?.objects.len())
+    }
+
+    /// Every version of a key: its state, and where its bytes lie.
+    pub(crate) async fn versions(&self, bucket: &str, key: &str) -> Result<Vec<(String, String)>> {
+        let client = holdfast_dev::connect(self.stack.database_url()).await?;
+        let sql = "select v.state, v.s3_key from holdfast.version v \
+            join holdfast.object o on o.id = v.object_id where o.bucket = $1 and o.key = $2";
+        let rows = client.query(sql, &[&bucket, &key]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Is something stored there? Asked of SeaweedFS itself.
+    pub(crate) async fn is_stored(&self, bucket: &str, s3_key: &str) -> Result<bool> {
+        let head = HeadObject { bucket, key: s3_key, checksum_mode: false };
+        match self.s3.send(&head, "").await?.status().as_u16() {
+            200 => Ok(true),
+            404 => Ok(false),
+            status => anyhow::bail!("SeaweedFS answers HEAD with {status}"),
+        }
     }
 }
 
@@ -127,7 +190,7 @@ impl Suite {
         Self { runtime, api, trials: Vec::new() }
     }
 
-    pub(crate) fn add<F>(&mut self, name: &str, test: fn(Api) -> F)
+    pub(crate) fn add<F>(&mut self, name: &str, test: impl FnOnce(Api) -> F + Send + 'static)
     where
         F: Future<Output = Result<()>> + 'static,
     {

@@ -3,8 +3,13 @@
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
 mod download;
+mod errors;
 mod harness;
+mod outage;
+mod raw;
+mod readme;
 mod upload;
+mod vanish;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,10 +22,15 @@ fn main() -> Result<ExitCode> {
     let arguments = libtest_mimic::Arguments::from_args();
     let runtime = Arc::new(tokio::runtime::Runtime::new()?);
     let folder = tempfile::tempdir()?;
-    let stack = runtime.block_on(Stack::start(StackOptions::new(folder.path().join("data"))))?;
-    let mut suite = Suite::new(Arc::clone(&runtime), Api::of(&stack));
+    let options = StackOptions::new(folder.path().join("data"));
+    let stack = Arc::new(runtime.block_on(Stack::start(options))?);
+    let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
     upload::register(&mut suite);
     download::register(&mut suite);
+    errors::register(&mut suite);
+    vanish::register(&mut suite);
+    outage::register(&mut suite);
+    readme::register(&mut suite)?;
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())
