@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use url::Url;
+use http::uri::{Authority, Uri};
 
 use crate::limits::MIN_SECRET_BYTES;
 
@@ -88,12 +88,20 @@ impl Config {
         };
         let http_url = |variable| {
             let value = required(variable)?;
-            let url =
-                Url::parse(&value).map_err(|e| wrong(variable, &format!("is not a URL: {e}")))?;
-            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                return Err(wrong(variable, "is not an http or https URL with a host"));
+            let url = Uri::try_from(&value)
+                .map_err(|error| wrong(variable, &format!("is not a URL: {error}")))?;
+            if !matches!(url.scheme_str(), Some("http" | "https")) {
+                return Err(wrong(variable, "does not begin with http:// or https://"));
             }
-            if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            // A port that is none parses all the same.
+            let authority = url.authority().map_or("", Authority::as_str);
+            let without_port = url.host().unwrap_or_default();
+            if without_port.is_empty()
+                || (authority.len() > without_port.len() && url.port_u16().is_none())
+            {
+                return Err(wrong(variable, "has no valid host and port"));
+            }
+            if value.contains(['?', '#', '@']) {
                 return Err(wrong(variable, "has a query, a fragment or a user; leave them out"));
             }
             Ok((value.trim_end_matches('/').to_owned(), url))
@@ -174,6 +182,13 @@ mod tests {
     }
 
     #[test]
+    fn a_host_may_be_an_address() {
+        for url in ["http://[::1]:8333", "http://10.0.0.1", "https://files.example.com/a/b"] {
+            assert_eq!(with("public_url", Some(url)).expect(url).public_url, url);
+        }
+    }
+
+    #[test]
     fn a_mistake_names_its_variable_and_not_its_value() {
         for (variable, value) in [
             ("database_url", None),
@@ -184,6 +199,13 @@ mod tests {
             ("jwt_hs256_secret", Some("short-hunter2")),
             ("tick_secret", None),
             ("public_url", Some("ftp://x")),
+            ("public_url", Some("https://")),
+            ("public_url", Some("https://a b")),
+            ("public_url", Some("https://files.example.com:99999")),
+            ("public_url", Some("https://files.example.com:")),
+            ("public_url", Some("https://me:hunter2@files.example.com")),
+            ("public_url", Some("https://files.example.com/?a")),
+            ("public_url", Some("https://files.example.com/#a")),
             ("trusted_proxies", Some("many")),
         ] {
             let error = with(variable, value).expect_err(variable);
