@@ -79,8 +79,11 @@ impl S3Blobs<'_> {
             let response = self.send(action, body).await?;
             let answer = read(response).await?;
             match answer.status {
-                500.. | 429 | 408 => Err(Retry::MayHelp(refused(&answer))),
-                _ => Ok(answer),
+                ..300 => Ok(answer),
+                _ => match refusal(&answer) {
+                    passing @ Retry::MayHelp(_) => Err(passing),
+                    Retry::Never(_) => Ok(answer),
+                },
             }
         })
         .await
@@ -99,15 +102,7 @@ impl S3Blobs<'_> {
             let response = self.send(&action, None).await?;
             match response.get_status_code() {
                 200 | 206 => Ok(response),
-                _ => {
-                    let answer = read(response).await?;
-                    let error = refused(&answer);
-                    Err(if error.code == Code::NoSuchKey {
-                        Retry::Never(error)
-                    } else {
-                        Retry::MayHelp(error)
-                    })
-                }
+                _ => Err(refusal(&read(response).await?)),
             }
         })
         .await
@@ -131,8 +126,7 @@ impl S3Blobs<'_> {
                 .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
             match answer.status {
                 200 | 206 => Ok(answer.body),
-                404 => Err(Retry::Never(refused(&answer))),
-                _ => Err(Retry::MayHelp(refused(&answer))),
+                _ => Err(refusal(&answer)),
             }
         })
         .await
@@ -314,6 +308,15 @@ fn stored(answer: &Answer) -> Result<Stored, Error> {
         crc64nvme: answer.header(ChecksumAlgorithm::Crc64Nvme.header()),
         size: header(&answer.headers, "content-length").and_then(|length| length.parse().ok()),
     })
+}
+
+/// A refusal, and whether the same request may be answered otherwise a moment later.
+fn refusal(answer: &Answer) -> Retry {
+    if parse_error(answer.status, &answer.body).is_transient() {
+        Retry::MayHelp(refused(answer))
+    } else {
+        Retry::Never(refused(answer))
+    }
 }
 
 /// What a refusal of the store means for the client, who made no S3 request.
