@@ -27,12 +27,16 @@ pub enum Code {
     InvalidBucketName,
     /// The content type is not one that the bucket takes.
     InvalidContentType,
+    /// A digest that the client declares is malformed, or two that it declares differ.
+    InvalidDigest,
     /// The range starts behind the end.
     InvalidRange,
     /// The bearer token is malformed, not signed by us, or not for us.
     InvalidToken,
     /// The key is longer than 1,024 bytes or a segment of it longer than the store takes.
     KeyTooLongError,
+    /// A body that is no well-formed `multipart/form-data`. S3 names it `MalformedPOSTRequest`.
+    MalformedForm,
     /// The headers for user metadata are larger than the limit.
     MetadataTooLarge,
     /// The route does not answer this method.
@@ -63,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
@@ -74,9 +78,11 @@ impl Code {
         Self::InvalidArgument,
         Self::InvalidBucketName,
         Self::InvalidContentType,
+        Self::InvalidDigest,
         Self::InvalidRange,
         Self::InvalidToken,
         Self::KeyTooLongError,
+        Self::MalformedForm,
         Self::MetadataTooLarge,
         Self::MethodNotAllowed,
         Self::MissingAuthentication,
@@ -106,9 +112,11 @@ impl Code {
             Self::InvalidArgument => "InvalidArgument",
             Self::InvalidBucketName => "InvalidBucketName",
             Self::InvalidContentType => "InvalidContentType",
+            Self::InvalidDigest => "InvalidDigest",
             Self::InvalidRange => "InvalidRange",
             Self::InvalidToken => "InvalidToken",
             Self::KeyTooLongError => "KeyTooLongError",
+            Self::MalformedForm => "MalformedPOSTRequest",
             Self::MetadataTooLarge => "MetadataTooLarge",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::MissingAuthentication => "MissingAuthentication",
@@ -133,7 +141,9 @@ impl Code {
             | Self::IncompleteBody
             | Self::InvalidArgument
             | Self::InvalidBucketName
+            | Self::InvalidDigest
             | Self::KeyTooLongError
+            | Self::MalformedForm
             | Self::MetadataTooLarge => 400,
             Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
             Self::AccessDenied | Self::QuotaExceeded => 403,
@@ -169,9 +179,11 @@ impl Code {
             Self::InvalidArgument => "Invalid argument",
             Self::InvalidBucketName => "Invalid bucket name",
             Self::InvalidContentType => "This content type is not accepted",
+            Self::InvalidDigest => "A declared digest is not valid",
             Self::InvalidRange => "The range cannot be satisfied",
             Self::InvalidToken => "Invalid token",
             Self::KeyTooLongError => "The key is too long",
+            Self::MalformedForm => "The form is malformed",
             Self::MetadataTooLarge => "The metadata is too large",
             Self::MethodNotAllowed => "Method not allowed",
             Self::MissingAuthentication => "Authentication is required",
