@@ -4,6 +4,7 @@
 
 mod download;
 mod harness;
+mod objects;
 mod upload;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(&stack));
     upload::register(&mut suite);
     download::register(&mut suite);
+    objects::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())
