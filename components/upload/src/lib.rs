@@ -17,9 +17,6 @@ use wasip3::http::types::{Request, Response};
 
 const ROUTE: &str = "/v1/upload/";
 
-/// The longest list of entity tags that a version's row keeps, in bytes.
-const MAX_CONDITION_BYTES: usize = 8_192;
-
 /// Where the file is read again.
 const DOWNLOAD_ROUTE: &str = "/v1/download/";
 
@@ -39,8 +36,8 @@ async fn put(context: &Context, inbound: Inbound) -> Result<Response, Error> {
         length: inbound.content_length()?,
         content_type: content_type::from_headers(&inbound.headers)?.map(str::to_owned),
         user_metadata: metadata::from_headers(&inbound.headers)?,
-        if_match: tags(conditions.if_match.as_ref())?,
-        if_none_match: tags(conditions.if_none_match.as_ref())?,
+        if_match: conditions.if_match.as_ref().map(EntityTags::canonical).transpose()?,
+        if_none_match: conditions.if_none_match.as_ref().map(EntityTags::canonical).transpose()?,
         caller: context.caller.clone(),
     };
     if upload.caller.principal.is_anonymous() {
@@ -54,17 +51,6 @@ async fn put(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     let uploader = Uploader { catalog: &catalog, blobs: &blobs, clock: &WasiClock };
     let uploaded = uploader.upload(&upload, inbound.body).await?;
     answer(context, &upload, &uploaded)
-}
-
-/// A list of entity tags in its one canonical spelling, as SQL compares it.
-fn tags(tags: Option<&EntityTags>) -> Result<Option<String>, Error> {
-    let list = tags.map(ToString::to_string);
-    if list.as_ref().is_some_and(|list| list.len() > MAX_CONDITION_BYTES) {
-        let message =
-            format!("If-Match and If-None-Match have at most {MAX_CONDITION_BYTES} bytes");
-        return Err(Error::new(Code::InvalidArgument, message));
-    }
-    Ok(list)
 }
 
 /// 201 for a new object, 200 for a new version of one; the body says all there is to know.

@@ -11,8 +11,14 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 5] =
-    ["holdfast-upload", "holdfast-download", "holdfast-worker", "holdfast-ops", "holdfast-probe"];
+pub(crate) const COMPONENTS: [&str; 6] = [
+    "holdfast-upload",
+    "holdfast-download",
+    "holdfast-objects",
+    "holdfast-worker",
+    "holdfast-ops",
+    "holdfast-probe",
+];
 
 /// The components and the development host.
 pub(crate) async fn everything() -> Result<()> {

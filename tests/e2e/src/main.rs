@@ -5,6 +5,7 @@
 mod download;
 mod errors;
 mod harness;
+mod objects;
 mod outage;
 mod raw;
 mod readme;
@@ -31,6 +32,7 @@ fn main() -> Result<ExitCode> {
     vanish::register(&mut suite);
     outage::register(&mut suite);
     readme::register(&mut suite)?;
+    objects::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())

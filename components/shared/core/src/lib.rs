@@ -7,11 +7,13 @@ pub mod download;
 pub mod error;
 pub mod limits;
 pub mod names;
+pub mod objects;
 pub mod policy;
 pub mod ports;
 pub mod principal;
 pub mod secret;
 pub mod sniff;
+pub mod timestamp;
 pub mod upload;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use crate::error::Error;
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::principal::Principal;
+use crate::timestamp::rfc3339;
 
 /// Who asks, and from where; every step writes it into the audit log.
 #[derive(Clone, Debug)]
@@ -85,9 +86,7 @@ impl Committed {
     /// When it became current, as RFC 3339 in UTC.
     #[must_use]
     pub fn committed_at(&self) -> Option<String> {
-        let nanos = i128::from(self.committed_at_us) * 1_000;
-        let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
-        at.format(&time::format_description::well_known::Rfc3339).ok()
+        rfc3339(self.committed_at_us)
     }
 }
 

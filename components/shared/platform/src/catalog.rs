@@ -40,7 +40,7 @@ impl<'a> PgCatalog<'a> {
         Self { url, kept: RefCell::new(None) }
     }
 
-    async fn rows(
+    pub(crate) async fn rows(
         &self,
         statement: &str,
         parameters: Vec<ParameterValue>,
@@ -57,7 +57,11 @@ impl<'a> PgCatalog<'a> {
         Ok(rows?)
     }
 
-    async fn row(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Error> {
+    pub(crate) async fn row(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<Row, Error> {
         Ok(pg::only(self.rows(statement, parameters).await?, statement)?)
     }
 
@@ -153,7 +157,7 @@ fn uuid(version: VersionId) -> ParameterValue {
     ParameterValue::Uuid(version.to_string())
 }
 
-fn scopes(principal: &Principal) -> ParameterValue {
+pub(crate) fn scopes(principal: &Principal) -> ParameterValue {
     principal.scopes.as_deref().map_or(ParameterValue::DbNull, texts)
 }
 

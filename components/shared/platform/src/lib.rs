@@ -13,6 +13,7 @@ pub mod clock;
 pub mod inbound;
 pub mod kv;
 pub mod log;
+pub mod objects;
 pub mod outbound;
 pub mod pg;
 pub mod reply;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use holdfast_core::error::Error;
+use holdfast_core::error::{Code, Error};
 use http::header::{
     HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
 };
@@ -12,6 +12,9 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::header;
 use crate::http_date::HttpDate;
+
+/// The longest list of entity tags that SQL is given, in bytes: it compares them under a lock, and keeps them.
+const MAX_LIST_BYTES: usize = 8_192;
 
 /// An entity tag.
 ///
@@ -84,6 +87,19 @@ impl EntityTags {
             }
             _ => tag_list(text).map(Self::List),
         }
+    }
+
+    /// The list in its one spelling, as SQL compares it.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`]: longer than SQL keeps.
+    pub fn canonical(&self) -> Result<String, Error> {
+        let list = self.to_string();
+        if list.len() > MAX_LIST_BYTES {
+            let message = format!("If-Match and If-None-Match have at most {MAX_LIST_BYTES} bytes");
+            return Err(Error::new(Code::InvalidArgument, message));
+        }
+        Ok(list)
     }
 
     fn matches(&self, current: Option<&ETag>, equal: fn(&ETag, &ETag) -> bool) -> bool {

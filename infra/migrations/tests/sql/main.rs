@@ -5,6 +5,7 @@
 
 mod access;
 mod constraints;
+mod deletion;
 mod events;
 mod harness;
 mod migrating;
@@ -30,6 +31,7 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
     constraints::register(&mut suite);
+    deletion::register(&mut suite);
     events::register(&mut suite);
     migrating::register(&mut suite);
     permission::register(&mut suite);

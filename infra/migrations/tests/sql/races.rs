@@ -1,5 +1,6 @@
 //! Many callers at once.
 
+use crate::deletion::Delete;
 use crate::harness::{Db, Suite, Write, count, write};
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_commit_repeated_at_once_is_one_commit", a_commit_repeated_at_once_is_one_commit);
     suite.add("abort_or_commit_wins_never_both", abort_or_commit_wins_never_both);
     suite.add("reaper_or_commit_wins_never_both", reaper_or_commit_wins_never_both);
+    suite.add("one_of_64_deletes", one_of_64_deletes);
+    suite.add("deletes_beside_uploads_of_one_key_by_64", deletes_beside_uploads_of_one_key_by_64);
     suite.add("if_none_match_lets_one_of_64_create", if_none_match_lets_one_of_64_create);
     suite.add("if_match_lets_one_of_64_replace", if_match_lets_one_of_64_replace);
     suite.add(
@@ -149,6 +152,59 @@ async fn reaper_or_commit_wins_never_both(db: Db) -> Result<()> {
     Ok(())
 }
 
+async fn one_of_64_deletes(db: Db) -> Result<()> {
+    write("k").store(&db.connect().await?).await?;
+    let answers = db
+        .at_once(
+            CALLERS,
+            |_, client| async move { Ok(Delete::of("k").run(&client).await?.outcome) },
+        )
+        .await?;
+    ensure!(count(&answers, "ok") == 1, "{answers:?}");
+    ensure!(count(&answers, "NoSuchKey") == CALLERS - 1);
+    ensure!(
+        db.number("select count(*) from holdfast.outbox where kind = 'object.deleted'").await? == 1
+    );
+    Ok(())
+}
+
+/// Every upload ends well and every version that was current ends in one way: replaced, deleted, or still there.
+async fn deletes_beside_uploads_of_one_key_by_64(db: Db) -> Result<()> {
+    const ROUNDS: usize = 8;
+    let answers = db
+        .at_once(CALLERS, |index, client| async move {
+            let (mut created, mut deleted) = (0, 0);
+            for _ in 0..ROUNDS {
+                if index % 2 == 0 {
+                    let committed = write("k").begin_and_commit(&client).await?;
+                    committed.outcome.ok();
+                    created += usize::from(committed.created == Some(true));
+                } else {
+                    let answer = Delete::of("k").run(&client).await?.outcome;
+                    ensure!(matches!(answer.outcome.as_str(), "ok" | "NoSuchKey"), "{answer:?}");
+                    deleted += usize::from(answer.outcome == "ok");
+                }
+            }
+            Ok((created, deleted))
+        })
+        .await?;
+    let created: usize = answers.iter().map(|it| it.0).sum();
+    let deleted: usize = answers.iter().map(|it| it.1).sum();
+    let state = async |state: &str| {
+        let sql = format!("select count(*) from holdfast.version where state = '{state}'");
+        Ok::<_, anyhow::Error>(usize::try_from(db.number(&sql).await?)?)
+    };
+    ensure!(deleted > 0, "nothing was deleted");
+    ensure!(state("trashed").await? == deleted);
+    let live = state("live").await?;
+    // It was there, then not, then there: each time that it came is followed by one that it went, but for the last.
+    ensure!(created == deleted + live, "{created} times new, {deleted} deletions, {live} live");
+    ensure!(state("superseded").await? + deleted + live == CALLERS / 2 * ROUNDS);
+    let sql = "select count(*) from holdfast.outbox where kind = 'object.deleted'";
+    ensure!(usize::try_from(db.number(sql).await?)? == deleted);
+    Ok(())
+}
+
 async fn if_none_match_lets_one_of_64_create(db: Db) -> Result<()> {
     let answers = db
         .at_once(CALLERS, |_, client| async move {
@@ -270,7 +326,7 @@ async fn everything_at_once_keeps_the_invariants(db: Db) -> Result<()> {
     Ok(())
 }
 
-/// Few keys, few owners. Role 5 aborts, role 4 leaves its writes to the reaper.
+/// Few keys, few owners. Role 5 aborts, role 4 leaves its writes to the reaper, role 3 deletes what it can.
 async fn write_much(client: &Client, index: usize, role: usize) -> Result<()> {
     for round in 0..40 {
         let mut it = write(&format!("k{}", (index + round) % 5));
@@ -285,6 +341,11 @@ async fn write_much(client: &Client, index: usize, role: usize) -> Result<()> {
                 it.abort(client).await?;
             } else if role != 4 {
                 it.commit(client).await?;
+            }
+            if role == 3 {
+                let mut gone = Delete::of(&it.key);
+                (gone.bucket, gone.sub) = (it.bucket, it.sub);
+                gone.run(client).await?;
             }
         }
     }
