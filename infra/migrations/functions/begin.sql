@@ -2,7 +2,8 @@
 -- and inserts the pending version. Everything is asked again by `commit`, against what is current then.
 --
 -- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, EntityTooLarge, InvalidContentType,
--- PreconditionFailed, QuotaExceeded. Repeating it with the same version is safe.
+-- PreconditionFailed, QuotaExceeded, IdempotencyKeyInUse, IdempotencyKeyReused. Repeating it with the same version
+-- is safe. `repeated` is what another version under the same idempotency key was committed as: nothing was begun then.
 --
 -- A crash may forget it (`synchronous_commit` off): the blob is then one without a row, which the
 -- reconciler finds. Whoever hands the answer to a client (presign, multipart) sets it on again after the call.
@@ -23,11 +24,15 @@ create or replace function holdfast.begin(
     p_ip            text,
     p_request_id    text,
     p_now           timestamptz,
+    p_headers           jsonb default null,   -- cacheControl, contentDisposition, contentLanguage
+    p_idempotency_key   text  default null,
+    p_fingerprint       text  default null,   -- of everything that the request says, where a key is given
     out outcome       text,
     out rule          text,
     out max_bytes     int8,
     out allowed_types text[],
-    out visibility    text
+    out visibility    text,
+    out repeated      jsonb
 )
     language plpgsql volatile as
 $$
@@ -45,6 +50,7 @@ declare
     charge       int8;
     room         record;
     known        record;
+    claim        record;
 begin
     perform set_config('synchronous_commit', 'off', true);
 
@@ -111,6 +117,19 @@ begin
             exit checks;
         end if;
 
+        if p_idempotency_key is not null then
+            claim := holdfast.claim(p_sub, p_idempotency_key, p_fingerprint, p_version, at);
+            if claim.outcome <> 'ok' then
+                outcome := claim.outcome; rule := 'idempotency-key';
+                exit checks;
+            end if;
+            if claim.repeated is not null then
+                outcome := 'ok';
+                repeated := claim.repeated;
+                return;
+            end if;
+        end if;
+
         if p_if_match is not null or p_if_none_match is not null then
             select v.etag into current_etag
             from holdfast.version v
@@ -155,10 +174,11 @@ begin
 
         insert into holdfast.version
             (id, object_id, s3_key, state, created_by, created_at, owner, charged_bytes, declared_size, declared_type,
-             if_match, if_none_match, user_metadata, lease_until)
+             if_match, if_none_match, user_metadata, headers, lease_until)
         values
             (p_version, the_object.id, p_s3_key, 'pending', p_sub, at, charged_to, charge, p_size, p_content_type,
-             p_if_match, p_if_none_match, coalesce(p_user_metadata, '{}'), at + lease);
+             p_if_match, p_if_none_match, coalesce(p_user_metadata, '{}'), coalesce(p_headers, '{}'),
+             at + lease);
         insert into holdfast.usage_delta (bucket, owner, pending_bytes, pending_objects)
         values (p_bucket, charged_to, charge, 1);
         outcome := 'ok';
@@ -166,6 +186,9 @@ begin
     end checks;
 
     -- Refused. What was made for it goes again, or refusals would fill the table.
+    if p_idempotency_key is not null then
+        delete from holdfast.idempotency i where i.version = p_version;
+    end if;
     if is_new then
         delete from holdfast.object o where o.id = the_object.id;
     end if;

@@ -17,6 +17,7 @@ create or replace function holdfast.commit(
     p_ip           text,
     p_request_id   text,
     p_now          timestamptz,
+    p_digests      jsonb default null,   -- by their names in RFC 9530, base64; compared with the stored bytes
     out outcome         text,
     out rule            text,
     out created         boolean,   -- no version was current before
@@ -134,6 +135,7 @@ begin
             found_type    = p_found_type,
             etag          = p_etag,
             crc64nvme     = p_crc64nvme,
+            digests       = coalesce(p_digests, '{}'),
             committed_at  = at,
             created       = former.id is null,
             lease_until   = null

@@ -21,7 +21,9 @@ create or replace function holdfast.resolve(
     out user_metadata   jsonb,
     out visibility      text,
     out cache_control   text,
-    out owner           text
+    out owner           text,
+    out headers         jsonb,
+    out digests         jsonb
 )
     language plpgsql stable as
 $$
@@ -31,7 +33,8 @@ declare
     found_it record;
 begin
     select b.owner as bucket_owner, b.policy, o.id as object_id, o.owner,
-           v.id, v.s3_key, v.size_bytes, v.etag, v.content_type, v.crc64nvme, v.committed_at, v.user_metadata
+           v.id, v.s3_key, v.size_bytes, v.etag, v.content_type, v.crc64nvme, v.committed_at, v.user_metadata,
+           v.headers, v.digests
     into found_it
     from holdfast.bucket b
          left join holdfast.object o on o.bucket = b.name and o.key = p_key
@@ -49,7 +52,7 @@ begin
 
     if p_version is not null and p_version is distinct from found_it.id then
         select v.id, v.s3_key, v.size_bytes, v.etag, v.content_type, v.crc64nvme, v.committed_at, v.user_metadata,
-               found_it.policy, found_it.owner, found_it.bucket_owner
+               v.headers, v.digests, found_it.policy, found_it.owner, found_it.bucket_owner
         into found_it
         from holdfast.version v
         where v.id = p_version
@@ -79,5 +82,7 @@ begin
     visibility := found_it.policy ->> 'visibility';
     cache_control := found_it.policy ->> 'cacheControl';
     owner := found_it.owner;
+    headers := found_it.headers;
+    digests := found_it.digests;
 end
 $$;

@@ -1,5 +1,5 @@
--- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old rows of the
--- access log. Returns how many rows went.
+-- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
+-- idempotency keys, old rows of the access log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -7,6 +7,8 @@ declare
     -- So long a repeated commit still gets its answer.
     ended_before  constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '30 days';
     logged_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '90 days';
+    -- So long a request may be repeated under its idempotency key.
+    keyed_before  constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
     objects       int8[];
     gone          int8;
     total         int8 := 0;
@@ -34,6 +36,17 @@ begin
     delete from holdfast.object o
     where o.id = any (objects)
       and not exists (select from holdfast.version v where v.object_id = o.id);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.idempotency i
+    where (i.principal, i.key) in (
+        select old.principal, old.key
+        from holdfast.idempotency old
+        where old.created_at < keyed_before
+        order by old.created_at
+        limit p_limit
+        for update skip locked);
     get diagnostics gone = row_count;
     total := total + gone;
 

@@ -15,7 +15,8 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion"];
+pub(crate) const MIGRATIONS: &[Source] =
+    sources!["": "0001-tables", "0002-deletion", "0003-content"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -26,6 +27,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "abort",
     "begin",
     "blob_in_use",
+    "claim",
     "commit",
     "durable",
     "etag_matches",

@@ -247,7 +247,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn of(row: &Row) -> Self {
+    pub(crate) fn of(row: &Row) -> Self {
         Self { outcome: row.get("outcome"), rule: row.get("rule") }
     }
 

@@ -8,6 +8,7 @@ mod constraints;
 mod deletion;
 mod events;
 mod harness;
+mod idempotency;
 mod migrating;
 mod permission;
 mod quota;
@@ -33,6 +34,7 @@ fn main() -> Result<ExitCode> {
     constraints::register(&mut suite);
     deletion::register(&mut suite);
     events::register(&mut suite);
+    idempotency::register(&mut suite);
     migrating::register(&mut suite);
     permission::register(&mut suite);
     quota::register(&mut suite);
