@@ -1,5 +1,7 @@
 //! What a download is answered with, apart from the bytes.
 
+use std::borrow::Cow;
+
 use crate::policy::essence;
 use crate::ports::Resolved;
 
@@ -23,14 +25,36 @@ const ACTIVE_TYPES: [&str; 6] = [
 pub const SANDBOX_CSP: &str = "default-src 'none'; sandbox";
 
 impl Resolved {
-    /// The Cache-Control of a 200, 206 or 304.
+    /// The Cache-Control of a 200, 206 or 304: what the uploader asked for within what the bucket
+    /// allows, else the policy's, else the default.
+    ///
+    /// What is private stays so in shared caches, and only a policy makes anything immutable.
     #[must_use]
-    pub fn cache_control(&self) -> &str {
-        match (self.public, &self.cache_control) {
-            (true, Some(policy)) => policy,
-            (true, None) => PUBLIC_CACHE_CONTROL,
-            (false, _) => PRIVATE_CACHE_CONTROL,
+    pub fn cache_control(&self) -> Cow<'_, str> {
+        let policy = self.cache_control.as_deref().filter(|_| self.public);
+        let asked = self.headers.cache_control.as_deref().map(|asked| self.within(asked, policy));
+        match asked.filter(|asked| !asked.is_empty()) {
+            Some(asked) => Cow::Owned(asked),
+            None => Cow::Borrowed(match policy {
+                Some(policy) => policy,
+                None if self.public => PUBLIC_CACHE_CONTROL,
+                None => PRIVATE_CACHE_CONTROL,
+            }),
         }
+    }
+
+    /// What of an uploader's wish the bucket allows; empty if that is nothing.
+    fn within(&self, asked: &str, policy: Option<&str>) -> String {
+        let immutable = policy.is_some_and(|policy| directives(policy).any(is("immutable")));
+        let mut kept: Vec<_> = directives(asked)
+            .filter(|one| immutable || !is("immutable")(*one))
+            .filter(|one| self.public || !(is("public")(*one) || is("s-maxage")(*one)))
+            .collect();
+        let closed = |one: &&str| is("private")(*one) || is("no-store")(*one);
+        if !self.public && !kept.is_empty() && !kept.iter().any(closed) {
+            kept.insert(0, "private");
+        }
+        kept.join(", ")
     }
 
     /// Whether a browser would run it as a page: it is then served as an attachment, sandboxed.
@@ -53,6 +77,18 @@ impl Resolved {
     }
 }
 
+/// The directives of a Cache-Control; none of those that matter here has a comma in its value.
+fn directives(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|directive| !directive.is_empty())
+}
+
+/// Whether a directive, its value left aside, has this name.
+fn is(name: &'static str) -> impl Fn(&str) -> bool {
+    move |directive| {
+        directive.split('=').next().unwrap_or_default().trim().eq_ignore_ascii_case(name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +103,25 @@ mod tests {
         assert_eq!(file.cache_control(), "public, max-age=31536000, immutable");
         file.cache_control = None;
         assert_eq!(file.cache_control(), "public, max-age=300");
+    }
+
+    #[test]
+    fn an_uploader_asks_within_what_the_bucket_allows() {
+        let mut file = resolved();
+        let mut asked = |public, policy: Option<&str>, asked: &str| {
+            file.public = public;
+            file.cache_control = policy.map(str::to_owned);
+            file.headers.cache_control = Some(asked.to_owned());
+            file.cache_control().into_owned()
+        };
+        assert_eq!(asked(true, None, "max-age=60"), "max-age=60");
+        assert_eq!(asked(true, None, "Public, max-age=9, immutable"), "Public, max-age=9");
+        let immutable = Some("public, max-age=9, immutable");
+        assert_eq!(asked(true, immutable, "max-age=60, immutable"), "max-age=60, immutable");
+        assert_eq!(asked(true, None, "immutable"), "public, max-age=300");
+        assert_eq!(asked(false, None, "public, max-age=60, s-maxage=9"), "private, max-age=60");
+        assert_eq!(asked(false, immutable, "no-store"), "no-store");
+        assert_eq!(asked(false, None, "public"), "private, no-cache");
     }
 
     #[test]

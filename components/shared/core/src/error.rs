@@ -17,6 +17,10 @@ pub enum Code {
     EntityTooLarge,
     /// The bearer token is past its `exp`.
     ExpiredToken,
+    /// The first request under this Idempotency-Key is still under way.
+    IdempotencyKeyInUse,
+    /// The Idempotency-Key belongs to a request that asked for something else.
+    IdempotencyKeyReused,
     /// The body ended before its declared length.
     IncompleteBody,
     /// Something broke on our side.
@@ -67,12 +71,14 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
         Self::EntityTooLarge,
         Self::ExpiredToken,
+        Self::IdempotencyKeyInUse,
+        Self::IdempotencyKeyReused,
         Self::IncompleteBody,
         Self::InternalError,
         Self::InvalidArgument,
@@ -107,6 +113,8 @@ impl Code {
             Self::BucketNotActive => "BucketNotActive",
             Self::EntityTooLarge => "EntityTooLarge",
             Self::ExpiredToken => "ExpiredToken",
+            Self::IdempotencyKeyInUse => "IdempotencyKeyInUse",
+            Self::IdempotencyKeyReused => "IdempotencyKeyReused",
             Self::IncompleteBody => "IncompleteBody",
             Self::InternalError => "InternalError",
             Self::InvalidArgument => "InvalidArgument",
@@ -154,11 +162,12 @@ impl Code {
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::BucketNotActive => 409,
+            Self::BucketNotActive | Self::IdempotencyKeyInUse => 409,
             Self::PreconditionFailed => 412,
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
             Self::InvalidRange => 416,
+            Self::IdempotencyKeyReused => 422,
             Self::SlowDown => 429,
             Self::InternalError => 500,
             Self::ServiceUnavailable => 503,
@@ -174,6 +183,8 @@ impl Code {
             Self::BucketNotActive => "The bucket is being deleted",
             Self::EntityTooLarge => "The content is too large",
             Self::ExpiredToken => "The token has expired",
+            Self::IdempotencyKeyInUse => "The first request is still under way",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
             Self::IncompleteBody => "The body ended early",
             Self::InternalError => "Internal error",
             Self::InvalidArgument => "Invalid argument",
@@ -228,15 +239,16 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// How long a client waits before it tries again after a 503, in seconds.
+/// How long a client waits before it tries again after a 409, 429 or 503, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 2;
 
 impl Error {
     /// An error with a message for the client.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        let retry_after_seconds = matches!(code, Code::ServiceUnavailable | Code::SlowDown)
-            .then_some(RETRY_AFTER_SECONDS);
+        let retry_after_seconds =
+            matches!(code, Code::ServiceUnavailable | Code::SlowDown | Code::IdempotencyKeyInUse)
+                .then_some(RETRY_AFTER_SECONDS);
         Self {
             code,
             message: message.into(),

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::digest::Crc64Nvme;
+use crate::digest::{Crc64Nvme, Digests, Hasher};
 use crate::error::{Code, Error};
 use crate::names::VersionId;
 use crate::ports::{
-    Begin, Begun, Blobs, Body, Caller, Catalog, Clock, Commit, Committed, Gate, Resolved, Stored,
-    Target,
+    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Clock, Commit, Committed, ContentHeaders,
+    Gate, Looked, Resolved, Stored, Target, Verify,
 };
 
 pub(crate) fn resolved() -> Resolved {
@@ -26,6 +26,8 @@ pub(crate) fn resolved() -> Resolved {
         user_metadata: BTreeMap::new(),
         public: false,
         cache_control: None,
+        headers: ContentHeaders::default(),
+        digests: Digests::default(),
     }
 }
 
@@ -37,12 +39,16 @@ pub(crate) struct FakeCatalog {
     pub(crate) allowed_types: Option<Vec<String>>,
     pub(crate) commits: RefCell<VecDeque<Code>>,
     pub(crate) renew_refuses: Cell<bool>,
+    pub(crate) repeated: Option<(Commit, Committed)>,
 }
 
 impl Catalog for FakeCatalog {
     async fn begin(&self, _: &Caller, begin: &Begin<'_>) -> Result<Begun, Error> {
         self.steps.borrow_mut().push(format!("begin {:?}", begin.size));
-        Ok(Begun { max_bytes: self.max_bytes, allowed_types: self.allowed_types.clone() })
+        if let Some((commit, committed)) = &self.repeated {
+            return Ok(Begun::Repeated(commit.clone(), committed.clone()));
+        }
+        Ok(Begun::New(Allowed { max_bytes: self.max_bytes, types: self.allowed_types.clone() }))
     }
 
     async fn renew(&self, _: &Caller, _: VersionId, charge: Option<u64>) -> Result<(), Error> {
@@ -104,8 +110,12 @@ impl FakeBlobs {
     }
 
     fn describe(bytes: &[u8]) -> Stored {
-        let crc = Crc64Nvme::of(bytes);
-        Stored { etag: crc.clone(), crc64nvme: Some(crc), size: Some(bytes.len() as u64) }
+        let md5 = Digests { md5: Some([0; 16]), ..Digests::default() };
+        let mut hasher = Hasher::new(&md5, false);
+        hasher.update(bytes);
+        let md5 = hasher.finish().md5.unwrap_or_default();
+        let etag = md5.iter().map(|byte| format!("{byte:02x}")).collect();
+        Stored { etag, crc64nvme: Some(Crc64Nvme::of(bytes)), size: Some(bytes.len() as u64) }
     }
 }
 
@@ -127,10 +137,24 @@ impl Blobs for FakeBlobs {
         at: Target<'_>,
         mut body: FakeBody,
         _: u64,
+        verify: Option<Verify>,
     ) -> Result<Stored, Error> {
         let mut all = Vec::new();
         while let Some(chunk) = body.read().await? {
             all.extend(chunk);
+        }
+        if let Some(verify) = verify {
+            let mut declared = Digests::default();
+            match verify {
+                Verify::Crc32c(value) => declared.crc32c = Some(value),
+                Verify::Crc64Nvme(value) => declared.crc64nvme = Some(value),
+                Verify::Sha256(value) => declared.sha256 = Some(value),
+            }
+            let mut hasher = Hasher::new(&declared, false);
+            hasher.update(&all);
+            if declared.differs_from(&hasher.finish()).is_some() {
+                return Err(Error::new(Code::BadDigest, ""));
+            }
         }
         Ok(self.keep("spliced", at, all))
     }
@@ -155,11 +179,13 @@ impl Blobs for FakeBlobs {
         Ok(self.stored.borrow().get(at.s3_key).map(|bytes| Self::describe(bytes)))
     }
 
-    async fn first_bytes(&self, at: Target<'_>, count: usize) -> Result<Vec<u8>, Error> {
-        self.ways.borrow_mut().push("sniffed");
+    async fn look(&self, at: Target<'_>, count: usize) -> Result<Option<Looked>, Error> {
+        self.ways.borrow_mut().push("looked");
         let stored = self.stored.borrow();
-        let bytes = stored.get(at.s3_key).cloned().unwrap_or_default();
-        Ok(bytes[..bytes.len().min(count)].to_vec())
+        Ok(stored.get(at.s3_key).map(|bytes| Looked {
+            stored: Stored { crc64nvme: None, ..Self::describe(bytes) },
+            head: bytes[..bytes.len().min(count)].to_vec(),
+        }))
     }
 
     async fn delete(&self, at: Target<'_>) -> Result<(), Error> {

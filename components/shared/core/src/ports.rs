@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use crate::digest::Digests;
 use crate::error::Error;
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::principal::Principal;
@@ -22,6 +23,26 @@ pub struct Caller {
     pub ip: String,
     /// The id of this request.
     pub request_id: String,
+}
+
+/// What a client says of its content besides the type: kept as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContentHeaders {
+    /// Cache-Control.
+    pub cache_control: Option<String>,
+    /// Content-Disposition.
+    pub content_disposition: Option<String>,
+    /// Content-Language.
+    pub content_language: Option<String>,
+}
+
+/// A request that its client may repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The Idempotency-Key; the principal's own.
+    pub key: String,
+    /// What stands for everything else that the request says.
+    pub fingerprint: String,
 }
 
 /// What `begin` is told.
@@ -45,15 +66,28 @@ pub struct Begin<'a> {
     pub if_match: Option<&'a str>,
     /// The If-None-Match header, if any.
     pub if_none_match: Option<&'a str>,
+    /// What else is kept of the content.
+    pub headers: &'a ContentHeaders,
+    /// The Idempotency-Key, if any.
+    pub idempotency: Option<&'a Idempotency>,
 }
 
-/// What `begin` allows.
+/// What `begin` answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
-    /// The most bytes that the policy takes; `None` means no limit of its own.
+pub enum Begun {
+    /// The version is pending.
+    New(Allowed),
+    /// Nothing was begun: an earlier request under the same Idempotency-Key was committed as this.
+    Repeated(Commit, Committed),
+}
+
+/// What the policy of the bucket allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// The most bytes that it takes; `None` means no limit of its own.
     pub max_bytes: Option<u64>,
-    /// The content types that the policy takes; `None` means all.
-    pub allowed_types: Option<Vec<String>>,
+    /// The content types that it takes; `None` means all.
+    pub types: Option<Vec<String>>,
 }
 
 /// What `commit` is told: what was stored and validated.
@@ -71,6 +105,8 @@ pub struct Commit {
     pub etag: String,
     /// CRC-64/NVME in base64.
     pub crc64nvme: Option<String>,
+    /// Other digests that were compared with the stored bytes.
+    pub digests: Digests,
 }
 
 /// What `commit` answers.
@@ -113,6 +149,10 @@ pub struct Resolved {
     pub public: bool,
     /// The Cache-Control that the bucket's policy wants, if any.
     pub cache_control: Option<String>,
+    /// What the uploader said of the content.
+    pub headers: ContentHeaders,
+    /// Digests besides the CRC-64/NVME.
+    pub digests: Digests,
 }
 
 /// The steps of the write protocol, one call of a SQL function each.
@@ -156,6 +196,26 @@ pub struct Stored {
     pub size: Option<u64>,
 }
 
+/// A digest that the store shall compare with the bytes that it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// CRC-32C, big-endian.
+    Crc32c([u8; 4]),
+    /// CRC-64/NVME, big-endian.
+    Crc64Nvme([u8; 8]),
+    /// SHA-256.
+    Sha256([u8; 32]),
+}
+
+/// The beginning of what is stored somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What it is.
+    pub stored: Stored,
+    /// Its first bytes.
+    pub head: Vec<u8>,
+}
+
 /// A body that comes in.
 pub trait Body {
     /// The next bytes, or `None` at its end.
@@ -183,13 +243,17 @@ pub trait Blobs {
         crc64nvme: &str,
     ) -> Result<Stored, Error>;
     /// Stores a body of `length` bytes that the component never sees.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::BadDigest`]: it is not what `verify` says.
     async fn put_spliced(
         &self,
         at: Target<'_>,
         body: Self::Body,
         length: u64,
+        verify: Option<Verify>,
     ) -> Result<Stored, Error>;
-    /// Stores `first` and then the rest of a body of unknown length, chunk by chunk through the gate.
+    /// Stores `first` and then the rest of a body, chunk by chunk through the gate.
     async fn put_pumped(
         &self,
         at: Target<'_>,
@@ -199,8 +263,8 @@ pub trait Blobs {
     ) -> Result<Stored, Error>;
     /// What is stored there, or `None`.
     async fn head(&self, at: Target<'_>) -> Result<Option<Stored>, Error>;
-    /// The first `count` bytes of what is stored there.
-    async fn first_bytes(&self, at: Target<'_>, count: usize) -> Result<Vec<u8>, Error>;
+    /// What is stored there, and its first `count` bytes; `None` if nothing is. Not for empty objects.
+    async fn look(&self, at: Target<'_>, count: usize) -> Result<Option<Looked>, Error>;
     /// Deletes what is stored there; fine if nothing is.
     async fn delete(&self, at: Target<'_>) -> Result<(), Error>;
 }

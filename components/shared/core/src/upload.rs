@@ -2,8 +2,10 @@
 //!
 //! The bytes take one of three ways, by what is known of their length:
 //! * up to [`SMALL_BODY_BYTES`]: held whole, sent with a CRC that the store verifies, retried;
-//! * a known length: spliced, host to host; the length and CRC of what was stored are asked for;
-//! * an unknown length: pumped through a gate that counts, digests and charges the quota.
+//! * a known length: spliced, host to host; the store verifies a digest that the client declared, and
+//!   the length of what was stored is asked for;
+//! * an unknown length, or a digest that the store does not know: pumped through a gate that counts,
+//!   digests and charges the quota.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -11,17 +13,17 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use crate::digest::Crc64Nvme;
+use crate::digest::{Digests, Hasher, base64};
 use crate::error::{Code, Error};
 use crate::limits::{
     CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, MAX_PUT_BYTES, RENEW_SECONDS, SMALL_BODY_BYTES, SNIFF_BYTES,
 };
 use crate::names::{BucketName, ObjectKey, VersionId};
-use crate::policy::allows_type;
 use crate::ports::{
-    Begin, Begun, Blobs, Body, Caller, Catalog, Clock, Commit, Committed, Gate, Stored, Target,
+    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Clock, Commit, Committed, ContentHeaders,
+    Gate, Idempotency, Stored, Target, Verify,
 };
-use crate::sniff::{OCTET_STREAM, found_type};
+use crate::sniff::{OCTET_STREAM, check_type, found_type};
 
 /// One file to store.
 pub struct Upload {
@@ -41,6 +43,14 @@ pub struct Upload {
     pub if_match: Option<String>,
     /// The If-None-Match header, if any.
     pub if_none_match: Option<String>,
+    /// What else the client says of the content.
+    pub headers: ContentHeaders,
+    /// The digests that it declares; nothing else is committed.
+    pub declared: Digests,
+    /// Whether it wants to have the SHA-256 kept.
+    pub wants_sha256: bool,
+    /// The Idempotency-Key, if any.
+    pub idempotency: Option<Idempotency>,
 }
 
 /// A file that was stored and is current.
@@ -50,6 +60,8 @@ pub struct Uploaded {
     pub commit: Commit,
     /// What the commit answered.
     pub committed: Committed,
+    /// Whether that was an earlier request under the same Idempotency-Key.
+    pub repeated: bool,
 }
 
 /// Uploads over a catalog, a blob store and a clock.
@@ -85,17 +97,26 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             user_metadata: &upload.user_metadata,
             if_match: upload.if_match.as_deref(),
             if_none_match: upload.if_none_match.as_deref(),
+            headers: &upload.headers,
+            idempotency: upload.idempotency.as_ref(),
         };
-        let begun = self.catalog.begin(&upload.caller, &begin).await?;
+        let allowed = match self.catalog.begin(&upload.caller, &begin).await? {
+            Begun::New(allowed) => allowed,
+            Begun::Repeated(commit, committed) => {
+                self.catalog.release();
+                same_body(&commit, upload, body).await?;
+                return Ok(Uploaded { commit, committed, repeated: true });
+            }
+        };
         let at = Target { bucket: upload.bucket.as_str(), s3_key: &s3_key };
-        let pending = Pending { upload, begun, version, at };
+        let pending = Pending { upload, allowed, version, at };
 
         let commit = match self.store_and_validate(&pending, body).await {
             Ok(commit) => commit,
             Err(error) => return Err(self.give_up(&pending, error).await),
         };
         match self.commit(&upload.caller, &commit).await {
-            Ok(committed) => Ok(Uploaded { commit, committed }),
+            Ok(committed) => Ok(Uploaded { commit, committed, repeated: false }),
             // Unknown, so nothing may be deleted: the reaper looks once the lease is over.
             Err(error) if error.code == Code::ServiceUnavailable => Err(error),
             Err(error) => Err(self.give_up(&pending, error).await),
@@ -108,49 +129,43 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         pending: &Pending<'_>,
         body: B::Body,
     ) -> Result<Commit, Error> {
-        let (stored, size, head) = self.store(pending, body).await?;
+        let Sent { stored, size, head, digests } = self.store(pending, body).await?;
         let found = found_type(&head);
-        let content_type = pending
-            .upload
-            .content_type
-            .clone()
-            .unwrap_or_else(|| found.unwrap_or(OCTET_STREAM).to_owned());
-        if let Some(allowed) = &pending.begun.allowed_types
-            && !allows_type(allowed, &content_type)
+        let declared = pending.upload.content_type.as_deref();
+        if let Some(allowed) = &pending.allowed.types
+            && let Err(refused) = check_type(allowed, declared, found)
         {
-            return Err(Error::new(
-                Code::InvalidContentType,
-                format!("The bucket takes {}; this is {content_type}", allowed.join(", ")),
-            )
-            .rule("policy.allowedTypes"));
+            let message =
+                format!("The bucket takes {}; the content is {refused}", allowed.join(", "));
+            return Err(Error::new(Code::InvalidContentType, message).rule("policy.allowedTypes"));
         }
         Ok(Commit {
             version: pending.version,
             size,
-            content_type,
+            content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
             found_type: found.map(str::to_owned),
             etag: stored.etag,
-            crc64nvme: stored.crc64nvme,
+            crc64nvme: digests.crc64nvme.map(|crc| base64(&crc)).or(stored.crc64nvme),
+            digests: Digests { crc64nvme: None, ..digests },
         })
     }
 
-    /// Sends the bytes the cheapest safe way; answers what is stored, its size and its first bytes.
-    async fn store(
-        &self,
-        pending: &Pending<'_>,
-        mut body: B::Body,
-    ) -> Result<(Stored, u64, Vec<u8>), Error> {
-        let hold = match pending.upload.length {
-            Some(length) if length > SMALL_BODY_BYTES => {
-                return self.store_spliced(pending, body, length).await;
-            }
-            Some(length) => length,
-            None => SMALL_BODY_BYTES,
-        };
+    /// Sends the bytes the cheapest safe way.
+    async fn store(&self, pending: &Pending<'_>, mut body: B::Body) -> Result<Sent, Error> {
+        let upload = pending.upload;
+        if let Some(length) = upload.length
+            && length > SMALL_BODY_BYTES
+        {
+            return match splice_with(upload) {
+                Some(verify) => self.store_spliced(pending, body, length, verify).await,
+                None => self.store_pumped(pending, Vec::new(), body).await,
+            };
+        }
+        let hold = upload.length.unwrap_or(SMALL_BODY_BYTES);
         let mut first = Vec::with_capacity(usize::try_from(hold).unwrap_or_default());
         while let Some(chunk) = body.read().await? {
             first.extend_from_slice(&chunk);
-            if pending.upload.length != Some(first.len() as u64) {
+            if upload.length != Some(first.len() as u64) {
                 // More is to come, and nobody knows how slowly.
                 self.catalog.release();
             }
@@ -159,16 +174,18 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             }
         }
         let size = first.len() as u64;
-        if pending.upload.length.is_some_and(|length| length != size) {
+        if upload.length.is_some_and(|length| length != size) {
             return Err(incomplete());
         }
         pending.check_size(size)?;
-        let crc = Crc64Nvme::of(&first);
-        let put = self.blobs.put_bytes(pending.at, &first, &crc);
-        let mut stored = self.leased(pending, put).await?;
-        stored.crc64nvme = Some(crc);
+        let mut hasher = Hasher::new(&upload.declared, upload.wants_sha256);
+        hasher.update(&first);
+        let digests = hasher.finish();
+        check_digests(&upload.declared, &digests)?;
+        let crc = digests.crc64nvme.map(|crc| base64(&crc)).unwrap_or_default();
+        let stored = self.leased(pending, self.blobs.put_bytes(pending.at, &first, &crc)).await?;
         first.truncate(SNIFF_BYTES);
-        Ok((stored, size, first))
+        Ok(Sent { stored, size, head: first, digests })
     }
 
     /// Host to host. Only the store knows what arrived, so it is asked.
@@ -177,16 +194,19 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         pending: &Pending<'_>,
         body: B::Body,
         length: u64,
-    ) -> Result<(Stored, u64, Vec<u8>), Error> {
-        let put = self.blobs.put_spliced(pending.at, body, length);
-        let mut stored = self.leased(pending, put).await?;
-        self.check_stored(pending.at, &mut stored, length).await?;
-        let head = if pending.needs_sniffing() {
-            self.blobs.first_bytes(pending.at, SNIFF_BYTES).await?
-        } else {
-            Vec::new()
-        };
-        Ok((stored, length, head))
+        verify: Option<Verify>,
+    ) -> Result<Sent, Error> {
+        let declared = &pending.upload.declared;
+        let put = self.blobs.put_spliced(pending.at, body, length, verify);
+        let stored = self.leased(pending, put).await?;
+        let looked =
+            self.blobs.look(pending.at, SNIFF_BYTES).await?.ok_or_else(|| torn("nothing"))?;
+        is_what_was_sent(&stored, &looked.stored, length)?;
+        // The ETag of a single PUT is the MD5 of what was stored.
+        if declared.md5.is_some_and(|md5| hex(&md5) != stored.etag) {
+            return Err(bad_digest("MD5"));
+        }
+        Ok(Sent { stored, size: length, head: looked.head, digests: declared.clone() })
     }
 
     /// Through the gate, chunk by chunk.
@@ -195,46 +215,37 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         pending: &Pending<'_>,
         first: Vec<u8>,
         body: B::Body,
-    ) -> Result<(Stored, u64, Vec<u8>), Error> {
+    ) -> Result<Sent, Error> {
+        let upload = pending.upload;
         let mut meter = Meter {
             catalog: self.catalog,
             pending,
             size: 0,
-            charged: CHARGE_STEP_BYTES,
-            crc: Crc64Nvme::default(),
+            charged: upload.length.unwrap_or(CHARGE_STEP_BYTES),
+            hasher: Hasher::new(&upload.declared, upload.wants_sha256),
             head: Vec::new(),
         };
         let put = self.blobs.put_pumped(pending.at, first, body, &mut meter);
-        let mut stored = self.leased(pending, put).await?;
-        let Meter { size, crc, head, .. } = meter;
-        let ours = crc.to_base64();
+        let stored = self.leased(pending, put).await?;
+        let Meter { size, hasher, head, .. } = meter;
+        if upload.length.is_some_and(|length| length != size) {
+            return Err(incomplete());
+        }
+        let digests = hasher.finish();
+        check_digests(&upload.declared, &digests)?;
+        let ours = digests.crc64nvme.map(|crc| base64(&crc));
         // A checksum of the store's own that equals ours proves length and content at once.
-        if stored.crc64nvme.as_ref() != Some(&ours) {
-            self.check_stored(pending.at, &mut stored, size).await?;
-            if stored.crc64nvme.as_ref().is_some_and(|theirs| *theirs != ours) {
+        if stored.crc64nvme != ours {
+            if stored.crc64nvme.is_some() {
                 return Err(torn("a CRC-64/NVME that differs from what was sent"));
             }
-            stored.crc64nvme = Some(ours);
+            let found = self.blobs.head(pending.at).await?.ok_or_else(|| torn("nothing"))?;
+            is_what_was_sent(&stored, &found, size)?;
+            if found.crc64nvme.is_some() && found.crc64nvme != ours {
+                return Err(torn("a CRC-64/NVME that differs from what was sent"));
+            }
         }
-        Ok((stored, size, head))
-    }
-
-    /// Compares the length of what is stored with what was sent.
-    async fn check_stored(
-        &self,
-        at: Target<'_>,
-        stored: &mut Stored,
-        length: u64,
-    ) -> Result<(), Error> {
-        let found = self.blobs.head(at).await?.ok_or_else(|| torn("nothing"))?;
-        if found.size != Some(length) {
-            return Err(torn("another length than was sent"));
-        }
-        if found.etag != stored.etag {
-            return Err(torn("another ETag than it answered"));
-        }
-        stored.crc64nvme = stored.crc64nvme.take().or(found.crc64nvme);
-        Ok(())
+        Ok(Sent { stored, size, head, digests })
     }
 
     /// Renews the lease for as long as `transfer` runs.
@@ -296,22 +307,26 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
     }
 }
 
+/// What was sent, and what of it is known to be stored.
+struct Sent {
+    stored: Stored,
+    size: u64,
+    head: Vec<u8>,
+    /// Compared with the bytes.
+    digests: Digests,
+}
+
 /// A version between `begin` and `commit`.
 struct Pending<'a> {
     upload: &'a Upload,
-    begun: Begun,
+    allowed: Allowed,
     version: VersionId,
     at: Target<'a>,
 }
 
 impl Pending<'_> {
-    /// Whether the first bytes must be fetched to learn the content type.
-    fn needs_sniffing(&self) -> bool {
-        self.upload.content_type.is_none() || self.begun.allowed_types.is_some()
-    }
-
     fn check_size(&self, size: u64) -> Result<(), Error> {
-        match self.begun.max_bytes {
+        match self.allowed.max_bytes {
             Some(max) if size > max => Err(too_large(max, "policy.maxBytes")),
             _ if size > MAX_PUT_BYTES => Err(too_large(MAX_PUT_BYTES, "limits.maxPutBytes")),
             _ => Ok(()),
@@ -325,7 +340,7 @@ struct Meter<'a, C> {
     pending: &'a Pending<'a>,
     size: u64,
     charged: u64,
-    crc: Crc64Nvme,
+    hasher: Hasher,
     head: Vec<u8>,
 }
 
@@ -339,7 +354,7 @@ impl<C: Catalog> Gate for Meter<'_, C> {
                 .renew(&self.pending.upload.caller, self.pending.version, Some(self.charged))
                 .await?;
         }
-        self.crc.update(chunk);
+        self.hasher.update(chunk);
         let wanted = SNIFF_BYTES.saturating_sub(self.head.len()).min(chunk.len());
         self.head.extend_from_slice(&chunk[..wanted]);
         Ok(())
@@ -352,6 +367,76 @@ fn too_large(max: u64, rule: &str) -> Error {
 
 fn incomplete() -> Error {
     Error::new(Code::IncompleteBody, "The body ended before its Content-Length; send it again")
+}
+
+/// The digest that the store verifies of a spliced body, if any; `None` if the bytes have to pass
+/// through here: it verifies one, and none of them is SHA-512.
+fn splice_with(upload: &Upload) -> Option<Option<Verify>> {
+    let Digests { sha256, sha512, crc32c, crc64nvme, md5: _ } = upload.declared;
+    let mut verified =
+        [sha256.map(Verify::Sha256), crc64nvme.map(Verify::Crc64Nvme), crc32c.map(Verify::Crc32c)]
+            .into_iter()
+            .flatten();
+    let (first, second) = (verified.next(), verified.next());
+    let through_here =
+        sha512.is_some() || second.is_some() || (upload.wants_sha256 && sha256.is_none());
+    (!through_here).then_some(first)
+}
+
+/// Reads a repeated request's body, and insists that it is the one that was stored.
+async fn same_body(commit: &Commit, upload: &Upload, mut body: impl Body) -> Result<(), Error> {
+    let mut hasher = Hasher::new(&upload.declared, false);
+    let mut size = 0;
+    while let Some(chunk) = body.read().await? {
+        size += chunk.len() as u64;
+        if size > commit.size {
+            return Err(another_body());
+        }
+        hasher.update(&chunk);
+    }
+    let digests = hasher.finish();
+    check_digests(&upload.declared, &digests)?;
+    let crc = digests.crc64nvme.map(|crc| base64(&crc));
+    if size != commit.size || (commit.crc64nvme.is_some() && commit.crc64nvme != crc) {
+        return Err(another_body());
+    }
+    Ok(())
+}
+
+fn another_body() -> Error {
+    let message = "The Idempotency-Key belongs to a request with another body; send a new key";
+    Error::new(Code::IdempotencyKeyReused, message).rule("idempotency-key")
+}
+
+/// Compares what the client declared with what came.
+fn check_digests(declared: &Digests, found: &Digests) -> Result<(), Error> {
+    declared.differs_from(found).map_or(Ok(()), |name| Err(bad_digest(name)))
+}
+
+fn bad_digest(name: &str) -> Error {
+    let message =
+        format!("The content is not what its {name} says; nothing was stored, send it again");
+    Error::new(Code::BadDigest, message)
+}
+
+/// Compares what is stored with what was sent.
+fn is_what_was_sent(answered: &Stored, found: &Stored, length: u64) -> Result<(), Error> {
+    if found.size != Some(length) {
+        return Err(torn("another length than was sent"));
+    }
+    if found.etag != answered.etag {
+        return Err(torn("another ETag than it answered"));
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        text.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+        );
+        text
+    })
 }
 
 fn torn(what: &str) -> Error {

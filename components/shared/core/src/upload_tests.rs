@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::digest::Crc64Nvme;
 use crate::fakes::{FakeBlobs, FakeBody, FakeCatalog, FakeClock};
 use crate::principal::Principal;
 
@@ -34,6 +35,10 @@ fn case(count: usize, length_is_known: bool) -> Case {
             user_metadata: BTreeMap::new(),
             if_match: None,
             if_none_match: None,
+            headers: ContentHeaders::default(),
+            declared: Digests::default(),
+            wants_sha256: false,
+            idempotency: None,
         },
         body: FakeBody { chunks: bytes.chunks(50_000).map(<[u8]>::to_vec).collect(), whole: true },
     }
@@ -84,7 +89,7 @@ fn an_empty_body_is_a_file() {
 fn a_known_length_is_spliced_and_its_type_read_from_the_store() {
     let mut case = case(65_537, true);
     let done = case.run().expect("stored");
-    assert_eq!(*case.blobs.ways.borrow(), ["spliced", "sniffed"]);
+    assert_eq!(*case.blobs.ways.borrow(), ["spliced", "looked"]);
     assert_eq!(done.commit.content_type, TEXT);
     assert_eq!(case.steps(), ["begin Some(65537)", &format!("commit 65537 {TEXT}")]);
 }
@@ -187,4 +192,117 @@ fn a_body_above_the_limit_of_one_put_is_refused_before_begin() {
     case.upload.length = Some(MAX_PUT_BYTES + 1);
     assert_eq!(case.run().expect_err("huge").code, Code::EntityTooLarge);
     assert!(case.steps().is_empty());
+}
+
+/// Every digest of `count` bytes of text.
+fn digests(count: usize) -> Digests {
+    let all = Digests {
+        md5: Some([0; 16]),
+        sha256: Some([0; 32]),
+        sha512: Some([0; 64]),
+        crc32c: Some([0; 4]),
+        crc64nvme: Some([0; 8]),
+    };
+    let mut hasher = Hasher::new(&all, false);
+    hasher.update(&vec![b'x'; count]);
+    hasher.finish()
+}
+
+/// One of them alone, by its number.
+fn only(number: usize, all: &Digests) -> Digests {
+    let mut one = Digests::default();
+    match number {
+        0 => one.md5 = all.md5,
+        1 => one.sha256 = all.sha256,
+        2 => one.sha512 = all.sha512,
+        3 => one.crc32c = all.crc32c,
+        _ => one.crc64nvme = all.crc64nvme,
+    }
+    one
+}
+
+#[test]
+fn a_declared_digest_is_compared_on_every_way() {
+    for (count, known) in [(10, true), (10, false), (200_000, true), (200_000, false)] {
+        for number in 0..5 {
+            let mut good = case(count, known);
+            good.upload.declared = only(number, &digests(count));
+            let done = good.run().expect("the right digest");
+            assert_eq!(done.commit.digests.differs_from(&digests(count)), None);
+
+            let mut bad = case(count, known);
+            bad.upload.declared = only(number, &digests(count + 1));
+            let error = bad.run().expect_err("another digest");
+            assert_eq!(error.code, Code::BadDigest, "{count} {known} {number}");
+            assert_eq!(bad.steps().last().map(String::as_str), Some("abort BadDigest"));
+            assert!(bad.nothing_is_left());
+        }
+    }
+}
+
+#[test]
+fn the_store_verifies_what_it_can_and_else_bytes_pass_through_here() {
+    let all = digests(200_000);
+    let two = Digests { crc32c: all.crc32c, crc64nvme: all.crc64nvme, ..Digests::default() };
+    for (declared, wants_sha256, way) in [
+        (only(0, &all), false, "spliced"),
+        (only(1, &all), true, "spliced"),
+        (only(2, &all), false, "pumped"),
+        (only(3, &all), false, "spliced"),
+        (only(4, &all), true, "pumped"),
+        (two, false, "pumped"),
+        (Digests::default(), true, "pumped"),
+    ] {
+        let mut case = case(200_000, true);
+        case.upload.declared = declared;
+        case.upload.wants_sha256 = wants_sha256;
+        let done = case.run().expect("stored");
+        assert_eq!(case.blobs.ways.borrow()[0], way, "{:?}", case.upload.declared);
+        assert_eq!(
+            done.commit.digests.sha256.is_some(),
+            wants_sha256 || case.upload.declared.sha256.is_some()
+        );
+    }
+}
+
+#[test]
+fn a_repeated_request_gets_the_first_answer_if_its_body_is_the_same() {
+    for count in [10, 200_000] {
+        let first = case(count, true).run().expect("stored");
+        let repeat = |body: usize| {
+            let mut case = case(body, true);
+            case.upload.length = None;
+            case.catalog.repeated = Some((first.commit.clone(), first.committed.clone()));
+            case
+        };
+        let mut same = repeat(count);
+        let answer = same.run().expect("the same body");
+        assert!(answer.repeated && answer.commit == first.commit);
+        assert!(same.nothing_is_left() && same.steps().len() == 1);
+        for other in [count - 1, count + 1] {
+            let error = repeat(other).run().expect_err("another length");
+            assert_eq!(error.code, Code::IdempotencyKeyReused);
+        }
+        let mut other = repeat(count);
+        other.body.chunks[0][0] = b'y';
+        assert_eq!(other.run().expect_err("another byte").code, Code::IdempotencyKeyReused);
+    }
+}
+
+#[test]
+fn content_that_is_not_what_it_is_called_is_refused() {
+    for (count, known) in [(10, true), (200_000, true), (200_000, false)] {
+        let mut case = case(count, known);
+        case.upload.content_type = Some("image/png".to_owned());
+        case.catalog.allowed_types = Some(vec!["image/png".to_owned()]);
+        let error = case.run().expect_err("text");
+        assert_eq!(error.code, Code::InvalidContentType);
+        assert!(error.message.contains("text/plain"), "{}", error.message);
+        assert!(case.nothing_is_left());
+    }
+    let mut named = case(10, true);
+    named.upload.content_type = Some("text/csv".to_owned());
+    let done = named.run().expect("stored");
+    assert_eq!(done.commit.content_type, "text/csv");
+    assert_eq!(done.commit.found_type.as_deref(), Some(TEXT));
 }
