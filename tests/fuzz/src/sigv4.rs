@@ -49,8 +49,13 @@ pub fn check(data: &[u8]) {
     check_action(&get, at, "GET", &path, &[], &[("range", "bytes=0-9")]);
     let list =
         ListObjectsV2 { bucket, prefix: key, continuation_token: Some(token), max_keys: Some(7) };
-    let query =
-        [("list-type", "2"), ("encoding-type", "url"), ("prefix", key), ("continuation-token", token), ("max-keys", "7")];
+    let query = [
+        ("list-type", "2"),
+        ("encoding-type", "url"),
+        ("prefix", key),
+        ("continuation-token", token),
+        ("max-keys", "7"),
+    ];
     check_action(&list, at, "GET", "/b-1", &query, &[]);
 }
 
