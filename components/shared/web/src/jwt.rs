@@ -193,7 +193,9 @@ fn decode<T: DeserializeOwned>(part: &str) -> Result<T, TokenError> {
     if json.first() != Some(&b'{') {
         return Err(TokenError::Malformed);
     }
-    serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
+    // serde_json does not look at the bytes of members that it skips.
+    let text = std::str::from_utf8(&json).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_str(text).map_err(|_| TokenError::Malformed)
 }
 
 fn check_header(header: &Header) -> Result<(), TokenError> {

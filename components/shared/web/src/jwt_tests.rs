@@ -121,6 +121,22 @@ fn shapes_that_are_no_token() {
     assert_eq!(verifier().verify(&long, NOW), Err(TokenError::TooLong));
 }
 
+/// Found by fuzzing: serde_json skips a member that it does not need without decoding it.
+#[test]
+fn bytes_that_are_not_utf_8_are_no_json_even_in_a_member_that_is_skipped() {
+    let payload = |skipped: &[u8]| {
+        [&b"{\"sub\":\"a\",\"exp\":1900000000,\"x\":\""[..], skipped, b"\"}"].concat()
+    };
+    for (skipped, is_taken) in [(&b"\xc3\xa9"[..], true), (b"\x91\x81", false)] {
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let signed = format!("{}.{}", part(br#"{"alg":"HS256"}"#), part(&payload(skipped)));
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("any length");
+        mac.update(signed.as_bytes());
+        let token = format!("{signed}.{}", part(&mac.finalize().into_bytes()));
+        assert_eq!(verifier().verify(&token, NOW).is_ok(), is_taken, "{skipped:?}");
+    }
+}
+
 #[test]
 fn one_token_has_one_spelling() {
     let good = token(&payload(&json!({})));
