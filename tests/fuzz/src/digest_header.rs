@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_core::error::Code;
-use holdfast_web::digests::{Declared, repr_digest};
+use holdfast_core::digest::Digests;
+use holdfast_web::digests::{from_headers, repr_digest};
 use holdfast_web::idempotency::{IdempotencyKey, MAX_IDEMPOTENCY_KEY_BYTES};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -26,14 +27,14 @@ pub fn check(data: &[u8]) {
         check_key(&value);
         headers.append(name, value);
     }
-    match Declared::from_headers(&headers) {
+    match from_headers(&headers) {
         Ok(declared) => check_declared(&declared, &headers),
         Err(error) => assert_eq!(error.code, Code::InvalidDigest),
     }
 }
 
-fn check_declared(declared: &Declared, headers: &HeaderMap) {
-    let Declared { md5, sha256, sha512, crc32c, crc64nvme } = declared;
+fn check_declared(declared: &Digests, headers: &HeaderMap) {
+    let Digests { md5, sha256, sha512, crc32c, crc64nvme } = declared;
     // S3's headers have one spelling of a digest.
     is_sent(headers, &NAMES[0], md5.as_ref().map(|it| &it[..]));
     is_sent(headers, &NAMES[3], crc32c.as_ref().map(|it| &it[..]));
@@ -45,12 +46,12 @@ fn check_declared(declared: &Declared, headers: &HeaderMap) {
     let rendered = repr_digest(sha256.as_ref(), sha512.as_ref());
     assert_eq!(rendered.is_some(), sha256.is_some() || sha512.is_some());
     let alone = HeaderMap::from_iter(rendered.clone().map(|value| (NAMES[2].clone(), value)));
-    let read = Declared::from_headers(&alone).expect("our own header");
+    let read = from_headers(&alone).expect("our own header");
     assert_eq!((read.sha256, read.sha512, read.md5), (*sha256, *sha512, None));
     let mut both = headers.clone();
     both.extend(rendered.map(|value| (Some(NAMES[2].clone()), value)));
-    assert_eq!(&Declared::from_headers(&both).expect("the same twice"), declared);
-    assert_eq!(declared.is_empty(), *declared == Declared::default());
+    assert_eq!(&from_headers(&both).expect("the same twice"), declared);
+    assert_eq!(declared.is_empty(), *declared == Digests::default());
 }
 
 fn is_sent(headers: &HeaderMap, name: &HeaderName, digest: Option<&[u8]>) {

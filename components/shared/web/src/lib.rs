@@ -6,6 +6,7 @@
 pub mod bearer;
 pub mod client_addr;
 pub mod conditional;
+pub mod content_headers;
 pub mod content_type;
 pub mod digests;
 pub mod disposition;

@@ -4,20 +4,21 @@
 
 use std::convert::Infallible;
 
+use holdfast_core::digest::Digests;
 use holdfast_core::error::Error;
 use http::HeaderName;
 use sfv::visitor::{
     DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
 };
-use sfv::{BareItemFromInput, KeyRef, Parser};
+use sfv::{BareItemFromInput, Integer, KeyRef, Parser};
 
-use super::{Declared, invalid, set};
+use super::{invalid, set};
 
 /// Reads one line of the header `name` into `declared`.
-pub(super) fn read(name: &HeaderName, line: &[u8], declared: &mut Declared) -> Result<(), Error> {
+pub(super) fn read(name: &HeaderName, line: &[u8], declared: &mut Digests) -> Result<(), Error> {
     let malformed = || invalid(name, "is not a list like sha-256=:base64:");
     let found = Parser::new(line)
-        .parse_dictionary_with_visitor(Digests::default())
+        .parse_dictionary_with_visitor(Members::default())
         .map_err(|_| malformed())?;
     for Digest { algorithm, bytes } in found {
         let bytes = bytes.ok_or_else(malformed)?;
@@ -27,6 +28,11 @@ pub(super) fn read(name: &HeaderName, line: &[u8], declared: &mut Declared) -> R
         }
     }
     Ok(())
+}
+
+/// Whether one line of Want-Repr-Digest weighs SHA-256 with more than 0.
+pub(super) fn wants_sha256(line: &[u8]) -> bool {
+    Parser::new(line).parse_dictionary_with_visitor(Wish::default()).unwrap_or_default()
 }
 
 #[derive(Clone, Copy)]
@@ -44,9 +50,9 @@ struct Digest {
 
 /// The members whose algorithm is known, every one of them.
 #[derive(Default)]
-struct Digests(Vec<Digest>);
+struct Members(Vec<Digest>);
 
-impl<'de> DictionaryVisitor<'de> for Digests {
+impl<'de> DictionaryVisitor<'de> for Members {
     type Out = Vec<Digest>;
     type Error = Infallible;
 
@@ -88,6 +94,48 @@ impl<'de> ItemVisitor<'de> for &mut Digest {
         if let BareItemFromInput::ByteSequence(bytes) = item {
             self.bytes = Some(bytes);
         }
+        Ok(Ignored)
+    }
+}
+
+/// Whether SHA-256 is wished for.
+#[derive(Default)]
+struct Wish(bool);
+
+impl<'de> DictionaryVisitor<'de> for Wish {
+    type Out = bool;
+    type Error = Infallible;
+
+    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
+        Ok((key.as_str() == "sha-256").then_some(self))
+    }
+
+    fn finish(self) -> Result<bool, Infallible> {
+        Ok(self.0)
+    }
+}
+
+impl<'de> EntryVisitor<'de> for &mut Wish {
+    type Error = Infallible;
+
+    fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
+        Ok(self)
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
+        Ok(Ignored)
+    }
+}
+
+impl<'de> ItemVisitor<'de> for &mut Wish {
+    type Out = ();
+    type Error = Infallible;
+
+    fn bare_item(
+        self,
+        item: BareItemFromInput<'de>,
+    ) -> Result<impl ParameterVisitor<'de, Out = ()>, Infallible> {
+        self.0 = matches!(item, BareItemFromInput::Integer(weight) if weight > Integer::ZERO);
         Ok(Ignored)
     }
 }

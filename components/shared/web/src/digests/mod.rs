@@ -8,6 +8,7 @@ mod dictionary;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use holdfast_core::digest::Digests;
 use holdfast_core::error::{Code, Error};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,54 +16,41 @@ use crate::header;
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const CHECKSUM_CRC32C: HeaderName = HeaderName::from_static("x-amz-checksum-crc32c");
 const CHECKSUM_CRC64NVME: HeaderName = HeaderName::from_static("x-amz-checksum-crc64nvme");
 const CHECKSUM_SHA256: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 
-/// What a client declares of the bytes that it sends; CRCs big-endian, as S3 has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Declared {
-    /// MD5.
-    pub md5: Option<[u8; 16]>,
-    /// SHA-256.
-    pub sha256: Option<[u8; 32]>,
-    /// SHA-512.
-    pub sha512: Option<[u8; 64]>,
-    /// CRC-32C (Castagnoli).
-    pub crc32c: Option<[u8; 4]>,
-    /// CRC-64/NVME.
-    pub crc64nvme: Option<[u8; 8]>,
+/// Reads the digests that a request declares. Algorithms of Content-Digest and Repr-Digest that are
+/// not known here are ignored, as RFC 9530 says.
+///
+/// # Errors
+/// [`Code::InvalidDigest`]: a malformed header or one sent twice, a value of another length than
+/// its algorithm has, or two values of one algorithm that differ.
+pub fn from_headers(headers: &HeaderMap) -> Result<Digests, Error> {
+    let mut declared = Digests::default();
+    whole(headers, &CONTENT_MD5, &mut declared.md5)?;
+    whole(headers, &CHECKSUM_CRC32C, &mut declared.crc32c)?;
+    whole(headers, &CHECKSUM_CRC64NVME, &mut declared.crc64nvme)?;
+    whole(headers, &CHECKSUM_SHA256, &mut declared.sha256)?;
+    for name in [&CONTENT_DIGEST, &REPR_DIGEST] {
+        for line in headers.get_all(name) {
+            // Several lines are one dictionary (RFC 9651, section 4.2), and a member that comes
+            // twice is compared here instead of replaced.
+            dictionary::read(name, line.as_bytes(), &mut declared)?;
+        }
+    }
+    Ok(declared)
 }
 
-impl Declared {
-    /// Reads the headers of a request. Algorithms of Content-Digest and Repr-Digest that are not
-    /// known here are ignored, as RFC 9530 says.
-    ///
-    /// # Errors
-    /// [`Code::InvalidDigest`]: a malformed header or one sent twice, a value of another length than
-    /// its algorithm has, or two values of one algorithm that differ.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Self, Error> {
-        let mut declared = Self::default();
-        whole(headers, &CONTENT_MD5, &mut declared.md5)?;
-        whole(headers, &CHECKSUM_CRC32C, &mut declared.crc32c)?;
-        whole(headers, &CHECKSUM_CRC64NVME, &mut declared.crc64nvme)?;
-        whole(headers, &CHECKSUM_SHA256, &mut declared.sha256)?;
-        for name in [&CONTENT_DIGEST, &REPR_DIGEST] {
-            for line in headers.get_all(name) {
-                // Several lines are one dictionary (RFC 9651, section 4.2), and a member that comes
-                // twice is compared here instead of replaced.
-                dictionary::read(name, line.as_bytes(), &mut declared)?;
-            }
-        }
-        Ok(declared)
-    }
-
-    /// Whether nothing is declared.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
+/// Whether a client wants to have a SHA-256 of what it sends: `Want-Repr-Digest: sha-256=10`
+/// (RFC 9530, section 4; 0 means that it does not).
+///
+/// A preference and no condition, so what is malformed is ignored.
+#[must_use]
+pub fn wants_sha256(headers: &HeaderMap) -> bool {
+    headers.get_all(WANT_REPR_DIGEST).iter().any(|line| dictionary::wants_sha256(line.as_bytes()))
 }
 
 /// The value of a Repr-Digest (RFC 9530) for digests of a stored file; `None` without one.

@@ -11,7 +11,7 @@ const SHA512: &str =
 const CRC32C: &str = "mnG7TA==";
 const CRC64NVME: &str = "M3eFcAZSQlc=";
 
-fn read(pairs: &[(&str, &str)]) -> Result<Declared, Error> {
+fn read(pairs: &[(&str, &str)]) -> Result<Digests, Error> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         headers.append(
@@ -19,7 +19,7 @@ fn read(pairs: &[(&str, &str)]) -> Result<Declared, Error> {
             HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
         );
     }
-    Declared::from_headers(&headers)
+    from_headers(&headers)
 }
 
 fn array<const N: usize>(base64: &str) -> Option<[u8; N]> {
@@ -39,7 +39,7 @@ fn every_header_is_read() {
         ("x-amz-checksum-crc32c", CRC32C),
         ("x-amz-checksum-crc64nvme", CRC64NVME),
     ]);
-    let wanted = Declared {
+    let wanted = Digests {
         md5: array(MD5),
         sha256: array(SHA256),
         sha512: array(SHA512),
@@ -52,7 +52,7 @@ fn every_header_is_read() {
         [("repr-digest", member("sha-256", SHA256)), ("x-amz-checksum-sha256", SHA256.to_owned())]
     {
         let declared = read(&[(name, &value)]).expect(name);
-        assert_eq!(declared, Declared { sha256: array(SHA256), ..Declared::default() }, "{name}");
+        assert_eq!(declared, Digests { sha256: array(SHA256), ..Digests::default() }, "{name}");
     }
 }
 
@@ -138,8 +138,8 @@ proptest! {
         let sha512 = halves.map(|halves| <[u8; 64]>::try_from(halves.concat()).expect("64 bytes"));
         let value = repr_digest(sha256.as_ref(), sha512.as_ref());
         let headers: HeaderMap = value.into_iter().map(|value| (REPR_DIGEST, value)).collect();
-        let declared = Declared::from_headers(&headers).expect("valid");
-        prop_assert_eq!(declared, Declared { sha256, sha512, ..Declared::default() });
+        let declared = from_headers(&headers).expect("valid");
+        prop_assert_eq!(declared, Digests { sha256, sha512, ..Digests::default() });
     }
 
     #[test]
@@ -147,8 +147,22 @@ proptest! {
         for value in [&bytes[..], text.as_bytes()] {
             let Ok(value) = HeaderValue::from_bytes(value) else { continue };
             for name in [CONTENT_MD5, CONTENT_DIGEST, REPR_DIGEST, CHECKSUM_CRC32C] {
-                let _ = Declared::from_headers(&HeaderMap::from_iter([(name, value.clone())]));
+                let _ = from_headers(&HeaderMap::from_iter([(name, value.clone())]));
             }
         }
     }
+}
+
+#[test]
+fn a_wish_for_sha_256() {
+    let wants = |value: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("want-repr-digest", HeaderValue::from_static(value));
+        wants_sha256(&headers)
+    };
+    assert!(wants("sha-256=10") && wants("sha-512=3, sha-256=1"));
+    for no in ["sha-256=0", "sha-512=3", "sha-256", "sha-256=x:", "", "=", "sha-256=(1)"] {
+        assert!(!wants(no), "{no}");
+    }
+    assert!(!wants_sha256(&HeaderMap::new()));
 }
