@@ -1,27 +1,38 @@
 //! `GET|HEAD /v1/download/{bucket}/{key...}`: the bytes of a version, spliced from the store.
 
-use holdfast_core::download::SANDBOX_CSP;
+mod cache;
+
+use std::rc::Rc;
+
+use holdfast_core::download::{SANDBOX_CSP, cache_tag};
 use holdfast_core::error::{Code, Error};
 use holdfast_core::limits::SMALL_BODY_BYTES;
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use holdfast_core::ports::{Resolved, Target};
 use holdfast_platform::access::{Access, record};
 use holdfast_platform::app::{Context, serve};
+use holdfast_platform::blobs::S3Blobs;
 use holdfast_platform::catalog::Wanted;
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::outbound::header;
 use holdfast_platform::reply;
 use holdfast_web::conditional::{self, ETag, Evaluation, Preconditions, Validators};
+use holdfast_web::digests::repr_digest;
 use holdfast_web::http_date::HttpDate;
 use holdfast_web::path::{Query, Target as Path};
 use holdfast_web::range::{self, RangeOutcome};
 use holdfast_web::{disposition, metadata};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use time::OffsetDateTime;
 use wasip3::http::types::{Request, Response};
+
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 const ROUTE: &str = "/v1/download/";
 
@@ -99,8 +110,7 @@ impl Asked {
         inbound: &Inbound,
         served: &mut Served,
     ) -> Result<Response, Error> {
-        let wanted = Wanted { bucket: &self.bucket, key: &self.key, version: self.version };
-        let file = context.app.resolve(&context.caller.principal, &wanted).await?;
+        let file = self.resolve(context, inbound).await?;
         served.version = Some(file.version.to_string());
 
         let validators = Validators {
@@ -144,6 +154,23 @@ impl Asked {
         self.send(context, &file, range, headers).await
     }
 
+    /// Finds the version. What anybody may read is asked for once a second, unless the client wants it fresh.
+    async fn resolve(&self, context: &Context, inbound: &Inbound) -> Result<Rc<Resolved>, Error> {
+        let anybody = context.caller.principal.is_anonymous()
+            && self.version.is_none()
+            && !inbound.headers.contains_key(CACHE_CONTROL);
+        if anybody && let Some(file) = cache::public(&inbound.path) {
+            return Ok(file);
+        }
+        let since = OffsetDateTime::now_utc();
+        let wanted = Wanted { bucket: &self.bucket, key: &self.key, version: self.version };
+        let file = Rc::new(context.app.resolve(&context.caller.principal, &wanted).await?);
+        if anybody && file.public {
+            cache::keep_public(&inbound.path, since, &file);
+        }
+        Ok(file)
+    }
+
     /// The headers of a 200, 206 or 304.
     fn headers(
         &self,
@@ -157,21 +184,37 @@ impl Asked {
         headers.insert(ETAG, text(validators.etag.to_string())?);
         headers.insert(LAST_MODIFIED, text(validators.last_modified.to_string())?);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(CACHE_CONTROL, text(file.cache_control().to_owned())?);
+        headers.insert(CACHE_CONTROL, text(file.cache_control().into_owned())?);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers
             .insert(HeaderName::from_static("x-amz-version-id"), text(file.version.to_string())?);
         if let Some(crc) = &file.crc64nvme {
             headers.insert(HeaderName::from_static("x-amz-checksum-crc64nvme"), text(crc.clone())?);
         }
+        if let Some(value) = repr_digest(file.digests.sha256.as_ref(), file.digests.sha512.as_ref())
+        {
+            headers.insert(REPR_DIGEST, value);
+        }
+        if let Some(language) = &file.headers.content_language {
+            headers.insert(CONTENT_LANGUAGE, text(language.clone())?);
+        }
+        if file.public {
+            headers.insert(CACHE_TAG, text(cache_tag(&self.bucket, &self.key))?);
+        }
         let own_name = || Resolved::file_name(self.key.as_str());
-        let save_as = match &self.save_as {
-            Some(name) if name.is_empty() => Some(own_name()),
-            Some(name) => Some(name.as_str()),
-            None => file.is_active_content().then(own_name),
-        };
-        if let Some(name) = save_as {
-            headers.insert(CONTENT_DISPOSITION, disposition::attachment(name));
+        match (&self.save_as, &file.headers.content_disposition) {
+            (Some(name), _) => {
+                let name = if name.is_empty() { own_name() } else { name };
+                headers.insert(CONTENT_DISPOSITION, disposition::attachment(name));
+            }
+            // Whatever its uploader says: a page must not run here.
+            (None, _) if file.is_active_content() => {
+                headers.insert(CONTENT_DISPOSITION, disposition::attachment(own_name()));
+            }
+            (None, Some(stored)) => {
+                headers.insert(CONTENT_DISPOSITION, text(stored.clone())?);
+            }
+            (None, None) => {}
         }
         if file.is_active_content() {
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX_CSP));
@@ -196,16 +239,14 @@ impl Asked {
         let at = Target { bucket: self.bucket.as_str(), s3_key: &file.s3_key };
         let wanted = range.to_header();
         let blobs = context.app.blobs();
+        if file.size <= SMALL_BODY_BYTES {
+            let body = small(&blobs, at, file).await?;
+            return Ok(reply::bytes(status, headers, range.part_of(&body).to_vec()));
+        }
         if length <= SMALL_BODY_BYTES {
-            let body =
-                blobs.read(at, wanted.as_deref(), SMALL_BODY_BYTES as usize).await.map_err(lost)?;
-            if body.len() as u64 != length {
-                return Err(lost(Error::unavailable(
-                    "The object store",
-                    "another length than stored",
-                )));
-            }
-            return Ok(reply::bytes(status, headers, body));
+            let limit = SMALL_BODY_BYTES as usize;
+            let body = blobs.read(at, wanted.as_deref(), limit).await.map_err(lost)?;
+            return Ok(reply::bytes(status, headers, whole(body, length)?));
         }
         let upstream = blobs.open(at, wanted.as_deref()).await.map_err(lost)?;
         let promised = header(&upstream.get_headers(), "content-length");
@@ -218,6 +259,25 @@ impl Asked {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         Ok(reply::spliced(status, &headers, upstream))
     }
+}
+
+/// The whole body of a small version, from this instance or from the store.
+async fn small(blobs: &S3Blobs<'_>, at: Target<'_>, file: &Resolved) -> Result<Rc<Vec<u8>>, Error> {
+    if let Some(body) = cache::body(file.version) {
+        return Ok(body);
+    }
+    let body = blobs.read(at, None, SMALL_BODY_BYTES as usize).await.map_err(lost)?;
+    let body = Rc::new(whole(body, file.size)?);
+    cache::keep_body(file.version, Rc::clone(&body));
+    Ok(body)
+}
+
+/// As long as it was promised, or not at all.
+fn whole(body: Vec<u8>, length: u64) -> Result<Vec<u8>, Error> {
+    if body.len() as u64 == length {
+        return Ok(body);
+    }
+    Err(lost(Error::unavailable("The object store", "another length than stored")))
 }
 
 /// A version that resolved has its bytes; where they are missing the client may only try again.

@@ -1,9 +1,12 @@
 //! `GET|HEAD /v1/download/{bucket}/{key...}`, and what the operator sees.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use reqwest::header::RANGE;
 
 use crate::harness::{Api, Suite, expect, header, json_of, noise, refused};
+use crate::raw::Raw;
 
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("us_002_content_headers_and_a_tracked_download", us_002);
@@ -11,6 +14,8 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("conditionals_are_answered_from_metadata", conditionals);
     suite.add("two_users_cannot_see_each_others_files", strangers);
     suite.add("an_older_version_is_readable_by_its_owner", versions);
+    suite.add("a_slow_reader_gets_the_version_that_it_began", slow_reader);
+    suite.add("anybody_sees_a_new_version_within_a_second", freshness);
     suite.add("readyz_names_each_dependency", readyz);
 }
 
@@ -81,6 +86,40 @@ async fn versions(api: Api) -> Result<()> {
     ensure!(expect(api.get("assets/versions"), 200).await?.text().await? == "new");
     ensure!(expect(api.get(&path), 200).await?.text().await? == "old");
     refused(api.anonymous(&path), 404, "NoSuchVersion").await?;
+    Ok(())
+}
+
+/// Its version is superseded while it reads, and the worker runs.
+async fn slow_reader(api: Api) -> Result<()> {
+    let bytes = noise(8 * 1_024 * 1_024);
+    expect(api.put("documents/slow", bytes.clone()), 201).await?;
+    let mut raw = Raw::open(&api, "GET", "/v1/download/documents/slow", "").await?;
+    let mut got = raw.receive(100_000).await?;
+    expect(api.put("documents/slow", "new"), 200).await?;
+    api.stack.tick().await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let head = got.windows(4).position(|it| it == b"\r\n\r\n").unwrap_or_default() + 4;
+    let missing = head + bytes.len() - got.len();
+    got.extend(raw.receive(missing).await?);
+    ensure!(got[head..] == bytes, "{} bytes of {}", got.len() - head, bytes.len());
+    ensure!(expect(api.get("documents/slow"), 200).await?.text().await? == "new");
+    Ok(())
+}
+
+/// Who owns a file sees its new version at once, anybody else within a second.
+async fn freshness(api: Api) -> Result<()> {
+    expect(api.put("assets/fresh", "old"), 201).await?;
+    for _ in 0..4 {
+        ensure!(expect(api.anonymous("assets/fresh"), 200).await?.text().await? == "old");
+    }
+    expect(api.put("assets/fresh", "new"), 200).await?;
+    for _ in 0..4 {
+        ensure!(expect(api.get("assets/fresh"), 200).await?.text().await? == "new");
+    }
+    let fresh = api.anonymous("assets/fresh").header("cache-control", "no-cache");
+    ensure!(expect(fresh, 200).await?.text().await? == "new");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    ensure!(expect(api.anonymous("assets/fresh"), 200).await?.text().await? == "new");
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod content;
 mod download;
 mod errors;
+mod forms;
 mod harness;
 mod objects;
 mod outage;
@@ -28,6 +30,8 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
     upload::register(&mut suite);
     download::register(&mut suite);
+    content::register(&mut suite);
+    forms::register(&mut suite);
     errors::register(&mut suite);
     vanish::register(&mut suite);
     outage::register(&mut suite);

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::digest::{Digests, Hasher};
+use crate::names::{BucketName, ObjectKey};
 use crate::policy::essence;
 use crate::ports::Resolved;
 
@@ -23,6 +25,19 @@ const ACTIVE_TYPES: [&str; 6] = [
 
 /// A policy for content that must never run in our origin.
 pub const SANDBOX_CSP: &str = "default-src 'none'; sandbox";
+
+/// The Cache-Tag of a public file: a CDN purges a bucket by the first tag, an object by the second.
+///
+/// Tags are visible ASCII without commas, which a key need not be: the second one is its CRC-64/NVME.
+#[must_use]
+pub fn cache_tag(bucket: &BucketName, key: &ObjectKey) -> String {
+    let mut hasher = Hasher::new(&Digests::default(), false);
+    hasher.update(bucket.as_str().as_bytes());
+    hasher.update(b"/");
+    hasher.update(key.as_str().as_bytes());
+    let object = u64::from_be_bytes(hasher.finish().crc64nvme.unwrap_or_default());
+    format!("holdfast-bucket-{}, holdfast-object-{object:016x}", bucket.as_str())
+}
 
 impl Resolved {
     /// The Cache-Control of a 200, 206 or 304: what the uploader asked for within what the bucket
@@ -122,6 +137,19 @@ mod tests {
         assert_eq!(asked(false, None, "public, max-age=60, s-maxage=9"), "private, max-age=60");
         assert_eq!(asked(false, immutable, "no-store"), "no-store");
         assert_eq!(asked(false, None, "public"), "private, no-cache");
+    }
+
+    #[test]
+    fn tags_are_of_the_bucket_and_of_the_object() {
+        let tag = |key| {
+            cache_tag(
+                &BucketName::parse("assets").expect("name"),
+                &ObjectKey::parse(key).expect("key"),
+            )
+        };
+        assert!(tag("a, b").starts_with("holdfast-bucket-assets, holdfast-object-"));
+        assert_eq!(tag("a, b").matches(',').count(), 1);
+        assert_ne!(tag("a"), tag("b"));
     }
 
     #[test]

@@ -50,7 +50,34 @@ pub struct Upload {
     /// Whether it wants to have the SHA-256 kept.
     pub wants_sha256: bool,
     /// The Idempotency-Key, if any.
-    pub idempotency: Option<Idempotency>,
+    pub idempotency_key: Option<String>,
+}
+
+impl Upload {
+    /// What stands for all that the request says, besides its body and who sent it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = Hasher::new(&Digests::default(), true);
+        let mut add = |text: Option<&str>| {
+            // With their lengths, or one text could go on where another one ends.
+            let length = text.map_or(u64::MAX, |text| text.len() as u64);
+            hasher.update(&length.to_be_bytes());
+            hasher.update(text.unwrap_or_default().as_bytes());
+        };
+        add(Some(self.bucket.as_str()));
+        add(Some(self.key.as_str()));
+        add(self.content_type.as_deref());
+        add(self.if_match.as_deref());
+        add(self.if_none_match.as_deref());
+        add(self.headers.cache_control.as_deref());
+        add(self.headers.content_disposition.as_deref());
+        add(self.headers.content_language.as_deref());
+        for (name, value) in &self.user_metadata {
+            add(Some(name));
+            add(Some(value));
+        }
+        base64(&hasher.finish().sha256.unwrap_or_default())
+    }
 }
 
 /// A file that was stored and is current.
@@ -87,6 +114,10 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         if upload.length.is_some_and(|length| length > MAX_PUT_BYTES) {
             return Err(too_large(MAX_PUT_BYTES, "limits.maxPutBytes"));
         }
+        let idempotency = upload
+            .idempotency_key
+            .clone()
+            .map(|key| Idempotency { key, fingerprint: upload.fingerprint() });
         let begin = Begin {
             version,
             bucket: &upload.bucket,
@@ -98,7 +129,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             if_match: upload.if_match.as_deref(),
             if_none_match: upload.if_none_match.as_deref(),
             headers: &upload.headers,
-            idempotency: upload.idempotency.as_ref(),
+            idempotency: idempotency.as_ref(),
         };
         let allowed = match self.catalog.begin(&upload.caller, &begin).await? {
             Begun::New(allowed) => allowed,

@@ -38,7 +38,7 @@ fn case(count: usize, length_is_known: bool) -> Case {
             headers: ContentHeaders::default(),
             declared: Digests::default(),
             wants_sha256: false,
-            idempotency: None,
+            idempotency_key: None,
         },
         body: FakeBody { chunks: bytes.chunks(50_000).map(<[u8]>::to_vec).collect(), whole: true },
     }
@@ -305,4 +305,26 @@ fn content_that_is_not_what_it_is_called_is_refused() {
     let done = named.run().expect("stored");
     assert_eq!(done.commit.content_type, "text/csv");
     assert_eq!(done.commit.found_type.as_deref(), Some(TEXT));
+}
+
+#[test]
+fn a_fingerprint_tells_requests_apart() {
+    let print = |change: fn(&mut Upload)| {
+        let mut case = case(1, true);
+        change(&mut case.upload);
+        case.upload.fingerprint()
+    };
+    let same = print(|_| {});
+    assert_eq!(same, print(|it| it.length = None), "the body is compared by itself");
+    let others = [
+        print(|it| it.key = ObjectKey::parse("a/c").expect("key")),
+        print(|it| it.content_type = Some("a/b".to_owned())),
+        print(|it| it.content_type = Some(String::new())),
+        print(|it| it.if_match = Some("a/b".to_owned())),
+        print(|it| it.headers.content_language = Some("de".to_owned())),
+        print(|it| drop(it.user_metadata.insert("a".to_owned(), "bc".to_owned()))),
+        print(|it| drop(it.user_metadata.insert("ab".to_owned(), "c".to_owned()))),
+    ];
+    let all: std::collections::BTreeSet<_> = others.iter().chain([&same]).collect();
+    assert_eq!(all.len(), 8);
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join;
+use holdfast_core::digest::base64;
 use holdfast_core::error::{Code, Error};
-use holdfast_core::ports::{Blobs, Gate, Stored, Target};
+use holdfast_core::ports::{Blobs, Gate, Looked, Stored, Target, Verify};
 use holdfast_s3::{
     Action, Checksum, ChecksumAlgorithm, CreateBucket, DeleteObject, GetObject, HeadBucket,
     HeadObject, PutObject, Signer, parse_error,
@@ -15,7 +16,7 @@ use wasip3::http::types::{ErrorCode, Response};
 use wasip3::wit_bindgen::StreamWriter;
 use wasip3::{wit_future, wit_stream};
 
-use crate::body::{InboundBody, PUMP_BUFFER_BYTES};
+use crate::body::UploadBody;
 use crate::clock::within;
 use crate::outbound::{Answer, Failure, Head, Retry, header, retry};
 
@@ -159,7 +160,7 @@ impl S3Blobs<'_> {
 }
 
 impl Blobs for S3Blobs<'_> {
-    type Body = InboundBody;
+    type Body = UploadBody;
 
     async fn put_bytes(
         &self,
@@ -176,11 +177,22 @@ impl Blobs for S3Blobs<'_> {
     async fn put_spliced(
         &self,
         at: Target<'_>,
-        body: InboundBody,
+        body: UploadBody,
         length: u64,
+        verify: Option<Verify>,
     ) -> Result<Stored, Error> {
         let (stream, end) = body.into_stream()?;
-        let action = put_object(at, Some(length), Checksum::Compute(ChecksumAlgorithm::Crc64Nvme));
+        let (algorithm, value) = match verify {
+            None => (ChecksumAlgorithm::Crc64Nvme, None),
+            Some(Verify::Crc64Nvme(crc)) => (ChecksumAlgorithm::Crc64Nvme, Some(base64(&crc))),
+            Some(Verify::Crc32c(crc)) => (ChecksumAlgorithm::Crc32c, Some(base64(&crc))),
+            Some(Verify::Sha256(digest)) => (ChecksumAlgorithm::Sha256, Some(base64(&digest))),
+        };
+        let checksum = match &value {
+            Some(value_base64) => Checksum::Verify { algorithm, value_base64 },
+            None => Checksum::Compute(algorithm),
+        };
+        let action = put_object(at, Some(length), checksum);
         let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
         let limit = ANSWER_LIMIT + Duration::from_secs(length / SLOWEST_BYTES_PER_SECOND);
         let request = self.head(&signed, limit).with_body(Some(stream), end)?;
@@ -195,7 +207,7 @@ impl Blobs for S3Blobs<'_> {
         &self,
         at: Target<'_>,
         first: Vec<u8>,
-        body: InboundBody,
+        body: UploadBody,
         gate: &mut impl Gate,
     ) -> Result<Stored, Error> {
         let action = put_object(at, None, Checksum::Compute(ChecksumAlgorithm::Crc64Nvme));
@@ -232,9 +244,26 @@ impl Blobs for S3Blobs<'_> {
         }
     }
 
-    async fn first_bytes(&self, at: Target<'_>, count: usize) -> Result<Vec<u8>, Error> {
+    async fn look(&self, at: Target<'_>, count: usize) -> Result<Option<Looked>, Error> {
         let range = format!("bytes=0-{}", count.saturating_sub(1));
-        self.read(at, Some(&range), count).await
+        let action = GetObject {
+            bucket: at.bucket,
+            key: at.s3_key,
+            range: Some(&range),
+            ..GetObject::default()
+        };
+        retry(async || {
+            let response = self.send(&action, None).await?;
+            let answer = Answer::read(response, count)
+                .await
+                .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
+            match answer.status {
+                404 => Ok(None),
+                200 | 206 => looked(answer).map(Some).map_err(Retry::MayHelp),
+                _ => Err(refusal(&answer)),
+            }
+        })
+        .await
     }
 
     async fn delete(&self, at: Target<'_>) -> Result<(), Error> {
@@ -264,7 +293,7 @@ fn put_object<'a>(
 /// Moves a body on, chunk by chunk, through the gate.
 async fn pump(
     first: Vec<u8>,
-    mut body: InboundBody,
+    mut body: UploadBody,
     mut tx: StreamWriter<u8>,
     gate: &mut impl Gate,
 ) -> Result<(), Error> {
@@ -277,11 +306,7 @@ async fn pump(
         if !rest.is_empty() {
             return Err(Error::unavailable(STORE, "it stopped taking bytes"));
         }
-        let mut buffer = rest;
-        if buffer.capacity() < PUMP_BUFFER_BYTES {
-            buffer.reserve_exact(PUMP_BUFFER_BYTES);
-        }
-        match body.read_into(buffer).await? {
+        match body.read_into(rest).await? {
             Some(next) => chunk = next,
             None => return Ok(()),
         }
@@ -310,6 +335,19 @@ fn stored(answer: &Answer) -> Result<Stored, Error> {
     })
 }
 
+/// What the answer to a ranged GET says of the whole.
+fn looked(answer: Answer) -> Result<Looked, Error> {
+    let text = |name| answer.header(name);
+    let whole = match answer.status {
+        206 => text("content-range").and_then(|range| range.rsplit('/').next()?.parse().ok()),
+        _ => text("content-length").and_then(|length| length.parse().ok()),
+    };
+    let etag =
+        text("etag").ok_or_else(|| Error::unavailable(STORE, "it answers without an ETag"))?;
+    let stored = Stored { etag: etag.trim_matches('"').to_owned(), crc64nvme: None, size: whole };
+    Ok(Looked { stored, head: answer.body })
+}
+
 /// A refusal, and whether the same request may be answered otherwise a moment later.
 fn refusal(answer: &Answer) -> Retry {
     if parse_error(answer.status, &answer.body).is_transient() {
@@ -324,7 +362,9 @@ fn refused(answer: &Answer) -> Error {
     let error = parse_error(answer.status, &answer.body);
     match error.code.as_str() {
         "BadDigest" | "InvalidDigest" => {
-            Error::new(Code::BadDigest, "The content was damaged on its way; send it again")
+            let message =
+                "The content is not what its digest says; nothing was stored, send it again";
+            Error::new(Code::BadDigest, message)
         }
         "ClientDisconnected" => {
             Error::new(Code::IncompleteBody, "The body ended early; send it again")

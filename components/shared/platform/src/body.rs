@@ -9,6 +9,7 @@ use wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use wasip3::wit_future;
 
 use crate::clock::within;
+use crate::form::FormFile;
 
 /// The end of a body: trailers, or what broke it.
 pub type End = FutureReader<Result<Option<Fields>, ErrorCode>>;
@@ -100,8 +101,46 @@ impl InboundBody {
     }
 }
 
-impl Body for InboundBody {
+/// What is uploaded: a request's whole body, or one file of a form.
+pub enum UploadBody {
+    /// The body of a request.
+    Whole(InboundBody),
+    /// A file of a form.
+    File(FormFile),
+}
+
+impl UploadBody {
+    /// Reads into `buffer`, which is emptied first; `None` at the end of a whole body.
+    ///
+    /// # Errors
+    /// As [`InboundBody::read_into`], and for a file as [`FormFile::read_into`].
+    pub async fn read_into(&mut self, mut buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Self::Whole(body) => {
+                buffer.clear();
+                if buffer.capacity() < PUMP_BUFFER_BYTES {
+                    buffer.reserve_exact(PUMP_BUFFER_BYTES);
+                }
+                body.read_into(buffer).await
+            }
+            Self::File(file) => file.read_into(buffer).await,
+        }
+    }
+
+    /// The stream, to be handed on as it is.
+    ///
+    /// # Errors
+    /// [`Code::InternalError`]: a file of a form has none of its own.
+    pub fn into_stream(self) -> Result<(StreamReader<u8>, End), Error> {
+        match self {
+            Self::Whole(body) => body.into_stream(),
+            Self::File(_) => Err(Error::internal("a file of a form is spliced")),
+        }
+    }
+}
+
+impl Body for UploadBody {
     async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        self.read_into(Vec::with_capacity(PUMP_BUFFER_BYTES)).await
+        self.read_into(Vec::new()).await
     }
 }

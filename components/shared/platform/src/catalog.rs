@@ -6,20 +6,21 @@ use std::collections::BTreeMap;
 use holdfast_core::error::Error;
 use holdfast_core::limits::{LEASE_SECONDS, TICK_BATCH};
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
-use holdfast_core::ports::{Begin, Begun, Caller, Catalog, Commit, Committed, Resolved};
+use holdfast_core::ports::{Allowed, Begin, Begun, Caller, Catalog, Commit, Committed, Resolved};
 use holdfast_core::principal::Principal;
 use spin_sdk::pg::{Connection, ParameterValue};
 
+use crate::content;
 use crate::pg::{self, Failure, Row, bytes, opt_text, text, texts};
 
-const BEGIN: &str = "select outcome, rule, max_bytes, allowed_types from holdfast.begin(\
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null)";
+const BEGIN: &str = "select outcome, rule, max_bytes, allowed_types, repeated from holdfast.begin(\
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18)";
 const RENEW: &str = "select outcome, rule from holdfast.renew($1, $2, $3, $4, null)";
 const COMMIT: &str = "select outcome, rule, created, committed_at_us from holdfast.commit(\
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null)";
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, $12)";
 const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null)";
 const RESOLVE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
-    committed_at_us, user_metadata, visibility, cache_control from holdfast.resolve(\
+    committed_at_us, user_metadata, visibility, cache_control, headers, digests from holdfast.resolve(\
     $1, $2, $3, $4, $5, $6, null)";
 const REAP: &str = "select version, bucket, s3_key from holdfast.reap($1, null)";
 const REAPED: &str = "select holdfast.reaped($1::text[]::uuid[], null)";
@@ -180,11 +181,18 @@ impl Catalog for PgCatalog<'_> {
             ParameterValue::Int32(LEASE_SECONDS),
             text(&caller.ip),
             text(&caller.request_id),
+            ParameterValue::Jsonb(content::write_headers(begin.headers)?),
+            opt_text(begin.idempotency.map(|it| it.key.as_str())),
+            opt_text(begin.idempotency.map(|it| it.fingerprint.as_str())),
         ];
         let mut row = self.row(BEGIN, parameters).await?;
         row.outcome(Some(1))?;
+        if let Some(repeated) = row.text(4)? {
+            let (commit, committed) = content::read_repeated(&repeated)?;
+            return Ok(Begun::Repeated(commit, committed));
+        }
         let max_bytes = row.integer(2)?.and_then(|limit| u64::try_from(limit).ok());
-        Ok(Begun { max_bytes, allowed_types: row.texts(3)? })
+        Ok(Begun::New(Allowed { max_bytes, types: row.texts(3)? }))
     }
 
     async fn renew(
@@ -217,6 +225,7 @@ impl Catalog for PgCatalog<'_> {
             opt_text(commit.crc64nvme.as_deref()),
             text(&caller.ip),
             text(&caller.request_id),
+            ParameterValue::Jsonb(content::write_digests(&commit.digests)?),
         ];
         let mut row = self.row(COMMIT, parameters).await?;
         row.outcome(Some(1))?;
@@ -291,5 +300,7 @@ fn resolved(mut row: Row) -> Result<Resolved, Error> {
         user_metadata: metadata,
         public: row.required(9)? == "public-read",
         cache_control: row.text(10)?,
+        headers: content::read_headers(row.text(11)?.as_deref())?,
+        digests: content::read_digests(row.text(12)?.as_deref())?,
     })
 }

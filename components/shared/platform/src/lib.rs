@@ -10,6 +10,8 @@ pub mod blobs;
 pub mod body;
 pub mod catalog;
 pub mod clock;
+mod content;
+pub mod form;
 pub mod inbound;
 pub mod kv;
 pub mod log;

@@ -215,6 +215,12 @@ fn refusal(outcome: &str, rule: Option<String>) -> Error {
         Code::AccessDenied => "You may not do this here; ask the owner for access",
         Code::BucketNotActive => "The bucket is being deleted and takes no files",
         Code::EntityTooLarge => "The content is larger than the bucket takes",
+        Code::IdempotencyKeyInUse => {
+            "The first request under this key is still under way; try again"
+        }
+        Code::IdempotencyKeyReused => {
+            "The Idempotency-Key belongs to a request that asked for something else; send a new key"
+        }
         Code::InvalidContentType => "The bucket does not take this content type",
         Code::MissingAuthentication => "Send a bearer token in the Authorization header",
         Code::NoSuchBucket => "There is no such bucket",

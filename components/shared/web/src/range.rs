@@ -44,6 +44,19 @@ impl RangeOutcome {
         }
     }
 
+    /// This part of a body that is held whole.
+    #[must_use]
+    pub fn part_of(self, body: &[u8]) -> &[u8] {
+        match self {
+            Self::Full => body,
+            Self::Partial { start, end_inclusive } => {
+                let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(body.len());
+                &body[at(start)..at(end_inclusive.saturating_add(1))]
+            }
+            Self::Unsatisfiable => &[],
+        }
+    }
+
     /// The Range header that fetches this part from the store; `None` for all of it.
     #[must_use]
     pub fn to_header(self) -> Option<String> {

@@ -1,0 +1,33 @@
+//! An upload as its headers describe it; the fields of a form are read as the headers of their file.
+
+use holdfast_core::error::Error;
+use holdfast_core::names::{BucketName, ObjectKey};
+use holdfast_core::ports::Caller;
+use holdfast_core::upload::Upload;
+use holdfast_web::conditional::{EntityTags, Preconditions};
+use holdfast_web::{content_headers, content_type, digests, metadata};
+use http::HeaderMap;
+
+/// Everything but the length and the Idempotency-Key, which belong to a request and not to a file.
+pub(crate) fn upload(
+    caller: &Caller,
+    bucket: BucketName,
+    key: ObjectKey,
+    headers: &HeaderMap,
+) -> Result<Upload, Error> {
+    let conditions = Preconditions::from_headers(headers)?;
+    Ok(Upload {
+        caller: caller.clone(),
+        bucket,
+        key,
+        length: None,
+        content_type: content_type::from_headers(headers)?.map(str::to_owned),
+        user_metadata: metadata::from_headers(headers)?,
+        if_match: conditions.if_match.as_ref().map(EntityTags::canonical).transpose()?,
+        if_none_match: conditions.if_none_match.as_ref().map(EntityTags::canonical).transpose()?,
+        headers: content_headers::from_headers(headers)?,
+        declared: digests::from_headers(headers)?,
+        wants_sha256: digests::wants_sha256(headers),
+        idempotency_key: None,
+    })
+}
