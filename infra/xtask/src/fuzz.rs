@@ -89,6 +89,8 @@ impl Fuzz {
         fuzz.arg("-print_final_stats=1");
         // The first folder is written to, the second only read.
         fuzz.arg(corpus).arg(manifest().with_file_name("seeds").join(target));
+        // The message of a panic, not forty lines of libFuzzer's own frames.
+        fuzz.env("RUST_BACKTRACE", "0");
         fuzz.stderr(File::create(&log)?);
         let result = command::run(fuzz, target).await;
         let log = fs::read(&log).map(|log| String::from_utf8_lossy(&log).into_owned())?;

@@ -139,8 +139,8 @@ fn range_spec(spec: &str) -> Option<Spec> {
         ("", length) => Some(Spec::Suffix { length: digits(length)? }),
         (first, "") => Some(Spec::From { first: digits(first)?, last: None }),
         (first, last) => {
-            let (first, last) = (digits(first)?, digits(last)?);
-            (first <= last).then_some(Spec::From { first, last: Some(last) })
+            let spec = Spec::From { first: digits(first)?, last: Some(digits(last)?) };
+            is_at_most(first, last).then_some(spec)
         }
     }
 }
@@ -149,6 +149,12 @@ fn range_spec(spec: &str) -> Option<Spec> {
 fn digits(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+/// Whether one number is not greater than another, both of digits only and of any length.
+fn is_at_most(first: &str, last: &str) -> bool {
+    let (first, last) = (first.trim_start_matches('0'), last.trim_start_matches('0'));
+    (first.len(), first) <= (last.len(), last)
 }
 
 #[cfg(test)]
@@ -222,6 +228,21 @@ mod tests {
             "=0-1",
         ] {
             assert_eq!(parse(Some(header), 10), Full, "{header}");
+        }
+    }
+
+    /// Found by fuzzing: two numbers beyond `u64` were the same one.
+    #[test]
+    fn a_range_that_ends_before_it_starts_is_ignored_however_long_its_numbers_are() {
+        for (first, last, wanted) in [
+            ("66666666666333333200012000", "00000020000000000000063237", Full),
+            ("18446744073709551617", "18446744073709551616", Full),
+            ("18446744073709551616", "0018446744073709551616", Unsatisfiable),
+            ("18446744073709551616", "100000000000000000000", Unsatisfiable),
+            ("0", "00", part(0, 0)),
+            ("9", "10", part(9, 9)),
+        ] {
+            assert_eq!(parse(Some(&format!("bytes={first}-{last}")), 10), wanted, "{first}-{last}");
         }
     }
 

@@ -149,7 +149,13 @@ fn an_empty_part_with_and_without_a_line_of_its_own() {
     assert_eq!(parts(body), [("a".to_owned(), Vec::new())]);
     // The two bytes that were imagined before `--b` are none of the part's.
     let data = b"--not the boundary".to_vec();
-    assert_eq!(parts(&form(&[("a", &data)])), [("a".to_owned(), data.clone())]);
+    let body = form(&[("a", &data)]);
+    let boundary = Boundary::parse(CONTENT_TYPE).expect("a boundary");
+    for size in [1, 2, 3, body.len()] {
+        let (seen, end) = parse_chunks(&boundary, body.chunks(size));
+        end.expect("whole");
+        assert_eq!(seen[1], Seen::Data(data.clone()), "in chunks of {size}");
+    }
 }
 
 #[test]
