@@ -5,6 +5,7 @@
 mod download;
 mod harness;
 mod objects;
+mod reconcile;
 mod upload;
 
 use std::process::ExitCode;
@@ -18,11 +19,14 @@ fn main() -> Result<ExitCode> {
     let arguments = libtest_mimic::Arguments::from_args();
     let runtime = Arc::new(tokio::runtime::Runtime::new()?);
     let folder = tempfile::tempdir()?;
-    let stack = runtime.block_on(Stack::start(StackOptions::new(folder.path().join("data"))))?;
+    let mut options = StackOptions::new(folder.path().join("data"));
+    options.variables.extend(reconcile::variables());
+    let stack = runtime.block_on(Stack::start(options))?;
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(&stack));
     upload::register(&mut suite);
     download::register(&mut suite);
     objects::register(&mut suite);
+    reconcile::register(&mut suite, &stack)?;
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())
