@@ -1,5 +1,6 @@
--- Where usage as it is kept differs from a recount. Always empty; a row is a defect.
-create or replace function holdfast.usage_drift()
+-- Where usage as it is kept differs from a recount, in each bucket or the one given. Always empty; a row is a
+-- defect. Owner '' is the whole bucket.
+create or replace function holdfast.usage_drift(p_bucket text default null)
     returns table (bucket text, owner text, kept int8[], counted int8[])
     language sql stable as
 $$
@@ -18,12 +19,13 @@ $$
             from holdfast.usage_delta d
                  cross join lateral (values (d.owner), ('')) as name (owner)
         ) k
+        where p_bucket is null or k.bucket = p_bucket
         group by k.bucket, k.owner
     ), counted as (
         select r.bucket, coalesce(r.owner, '') as owner,
                array[sum(r.live_bytes), sum(r.live_objects), sum(r.retained_bytes), sum(r.retained_objects),
                      sum(r.pending_bytes), sum(r.pending_objects)]::int8[] as parts
-        from holdfast.usage_recount() r
+        from holdfast.usage_recount(p_bucket) r
         group by grouping sets ((r.bucket, r.owner), (r.bucket))
     )
     select bucket, owner, kept.parts, counted.parts

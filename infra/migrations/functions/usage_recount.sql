@@ -1,6 +1,6 @@
--- Usage counted from the versions, for each bucket and owner. The invariant is that `usage` says the same:
+-- Usage counted from the versions, for each bucket (or the one given) and owner. The invariant is that `usage` says the same:
 -- `usage_drift` compares them.
-create or replace function holdfast.usage_recount()
+create or replace function holdfast.usage_recount(p_bucket text default null)
     returns table (
         bucket           text,
         owner            text,
@@ -30,5 +30,6 @@ $$
              end as name
          ) part
     where part.name is not null
+      and (p_bucket is null or o.bucket = p_bucket)
     group by o.bucket, v.owner
 $$;

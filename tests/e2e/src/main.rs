@@ -11,6 +11,7 @@ mod objects;
 mod outage;
 mod raw;
 mod readme;
+mod reconcile;
 mod upload;
 mod vanish;
 
@@ -25,7 +26,8 @@ fn main() -> Result<ExitCode> {
     let arguments = libtest_mimic::Arguments::from_args();
     let runtime = Arc::new(tokio::runtime::Runtime::new()?);
     let folder = tempfile::tempdir()?;
-    let options = StackOptions::new(folder.path().join("data"));
+    let mut options = StackOptions::new(folder.path().join("data"));
+    options.variables.extend(reconcile::variables());
     let stack = Arc::new(runtime.block_on(Stack::start(options))?);
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
     upload::register(&mut suite);
@@ -37,6 +39,7 @@ fn main() -> Result<ExitCode> {
     outage::register(&mut suite);
     readme::register(&mut suite)?;
     objects::register(&mut suite);
+    reconcile::register(&mut suite, &stack)?;
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())

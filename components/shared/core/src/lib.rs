@@ -11,6 +11,7 @@ pub mod objects;
 pub mod policy;
 pub mod ports;
 pub mod principal;
+pub mod reconcile;
 pub mod secret;
 pub mod sniff;
 pub mod timestamp;

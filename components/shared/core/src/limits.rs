@@ -27,5 +27,20 @@ pub const COMMIT_ATTEMPTS: u32 = 3;
 /// Versions that one tick of the worker reaps or purges at the most.
 pub const TICK_BATCH: i32 = 200;
 
+/// How old a blob without a row has to be before it may be deleted, in seconds, unless `orphan_age_seconds` says
+/// otherwise: 14 days. The longest lease has eight, the longest upload (5 GiB at the slowest speed) two, and the rest
+/// is for an operator who notices that a backup was restored which is older than the blobs.
+pub const ORPHAN_AGE_SECONDS: u64 = 14 * 24 * 3_600;
+
+/// Blobs, rows or drifting owners that one batch of the reconciler looks at, at the most.
+pub const RECONCILE_BATCH: usize = 500;
+
+/// Requests to the store that one batch of the reconciler has under way at once.
+pub const RECONCILE_AT_ONCE: usize = 16;
+
+/// Above this many blobs without a row in one batch, they are deleted only if they are not most of it: that many
+/// come of a wrong database sooner than of crashes.
+pub const RECONCILE_MANY: usize = 20;
+
 /// Least length of the HS256 secret and of the tick secret, in bytes.
 pub const MIN_SECRET_BYTES: usize = 32;

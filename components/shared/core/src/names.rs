@@ -112,7 +112,7 @@ impl fmt::Display for ObjectKey {
 }
 
 /// An immutable version of an object (UUIDv7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionId(Uuid);
 
 impl VersionId {
@@ -131,6 +131,24 @@ impl VersionId {
         Uuid::try_parse(text).map(Self).map_err(|_| {
             Error::new(Code::InvalidArgument, "A version is a UUID, as the upload answered it")
         })
+    }
+
+    /// When it was made, in milliseconds; `None` for an id that is no UUIDv7.
+    #[must_use]
+    pub fn made_at(&self) -> Option<OffsetDateTime> {
+        if self.0.get_version_num() != 7 {
+            return None;
+        }
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
+    }
+
+    /// The version whose [`VersionId::s3_key`] this is; `None` for a key that we never wrote.
+    #[must_use]
+    pub fn of_s3_key(s3_key: &str) -> Option<Self> {
+        let version = Self::parse(s3_key.rsplit('/').next()?).ok()?;
+        (version.s3_key(version.made_at()?) == s3_key).then_some(version)
     }
 
     /// Where the bytes of this version lie: `hf/{yyyy}/{mm}/{dd}/{version}`.
@@ -206,6 +224,27 @@ mod tests {
         assert_eq!(VersionId::parse(&version.to_string()).expect("round trip"), version);
         assert_eq!(version.s3_key(at), format!("hf/2026/11/24/{version}"));
         assert_eq!(version.to_string().as_bytes()[14], b'7');
+        assert_eq!(version.made_at(), Some(at));
+    }
+
+    #[test]
+    fn only_our_own_s3_keys_name_a_version() {
+        let at = datetime!(2026-11-24 23:59:59.999 UTC);
+        let version = VersionId::generate(at, &[7; 10]);
+        assert_eq!(VersionId::of_s3_key(&version.s3_key(at)), Some(version));
+        let v4 = "3d813cbb-47fb-42ba-91df-831e1593ac29";
+        for foreign in [
+            version.to_string(),
+            format!("hf/2026/11/25/{version}"),
+            format!("hf/2026/11/24/a/{version}"),
+            format!("hf/2026/11/24/{}", version.to_string().to_uppercase()),
+            format!("hf/2026/11/24/{v4}"),
+            format!("hf/1970/01/01/{v4}"),
+            "hf/2026/11/24/".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(VersionId::of_s3_key(&foreign), None, "{foreign}");
+        }
     }
 
     proptest! {

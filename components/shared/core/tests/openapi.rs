@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use holdfast_core::error::Code;
-use holdfast_core::limits::{MAX_KEY_BYTES, MAX_PUT_BYTES};
+use holdfast_core::limits::{MAX_KEY_BYTES, MAX_PUT_BYTES, RECONCILE_BATCH, RECONCILE_MANY};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../../ops/src/openapi.json");
@@ -117,4 +117,10 @@ fn the_limits_are_those_of_the_code() {
     assert!(key.contains(&format!("1 to {MAX_KEY_BYTES} bytes")), "{key}");
     let put = text("/paths/~1v1~1upload~1{bucket}~1{key}/put/description");
     assert!(put.contains(&format!("{MAX_PUT_BYTES} bytes")), "{put}");
+    let reconcile = text("/paths/~1internal~1reconcile/post/description");
+    assert!(reconcile.contains(&format!("more than {RECONCILE_MANY} in a step")), "{reconcile}");
+    for list in ["blobsWithoutRow", "rowsWithoutBlob"] {
+        let at = format!("/components/schemas/Reconciled/properties/{list}/maxItems");
+        assert_eq!(document.pointer(&at).unwrap().as_u64(), Some(RECONCILE_BATCH as u64), "{list}");
+    }
 }

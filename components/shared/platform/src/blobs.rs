@@ -8,7 +8,7 @@ use holdfast_core::error::{Code, Error};
 use holdfast_core::ports::{Blobs, Gate, Looked, Stored, Target, Verify};
 use holdfast_s3::{
     Action, Checksum, ChecksumAlgorithm, CreateBucket, DeleteObject, GetObject, HeadBucket,
-    HeadObject, PutObject, Signer, parse_error,
+    HeadObject, ListObjectsV2, ListObjectsV2Page, PutObject, Signer, parse_error,
 };
 use time::OffsetDateTime;
 use wasip3::http::client;
@@ -34,6 +34,10 @@ const PUMP_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the store may refuse to take the next chunk.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most of a listing that is read, in bytes: its entries have less than a kilobyte each. One that is cut off
+/// is an error and never a shorter page.
+const LISTING_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// The most of an error body that is read, in bytes.
 const ERROR_BODY_BYTES: usize = 16 * 1_024;
@@ -128,6 +132,26 @@ impl S3Blobs<'_> {
             match answer.status {
                 200 | 206 => Ok(answer.body),
                 _ => Err(refusal(&answer)),
+            }
+        })
+        .await
+    }
+
+    /// A page of a bucket's listing, in the store's own order; empty where the store has no such bucket.
+    ///
+    /// # Errors
+    /// [`Code::ServiceUnavailable`]: SeaweedFS does not answer, or with something that is no listing.
+    pub async fn list(&self, action: &ListObjectsV2<'_>) -> Result<ListObjectsV2Page, Error> {
+        retry(async || {
+            let response = self.send(action, None).await?;
+            let answer = Answer::read(response, LISTING_BYTES)
+                .await
+                .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
+            match answer.status {
+                200 => ListObjectsV2::parse(&answer.body)
+                    .map_err(|error| Retry::MayHelp(Error::unavailable(STORE, error))),
+                404 => Ok(ListObjectsV2Page::default()),
+                _ => Err(Retry::MayHelp(refused(&answer))),
             }
         })
         .await

@@ -18,6 +18,7 @@ pub mod log;
 pub mod objects;
 pub mod outbound;
 pub mod pg;
+pub mod reconcile;
 pub mod reply;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.

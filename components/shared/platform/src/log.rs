@@ -18,6 +18,14 @@ pub fn error(request_id: &str, error: &Error) {
     );
 }
 
+/// Logs what an operator must know at once.
+pub fn alarm(message: &str, about: &dyn std::fmt::Display) {
+    eprintln!(
+        "{}",
+        serde_json::json!({ "level": "error", "message": message, "about": about.to_string() })
+    );
+}
+
 /// Logs something that no client saw.
 pub fn warn(message: &str, cause: &dyn std::fmt::Display) {
     eprintln!(

@@ -199,12 +199,13 @@ proptest! {
     }
 
     #[test]
-    fn any_listing_is_accepted(prefix in any::<String>(), token in any::<Option<String>>(), at in moments()) {
+    fn any_listing_is_accepted(prefix in any::<String>(), token in any::<Option<String>>(), after in any::<Option<String>>(), at in moments()) {
         check(
             &ListObjectsV2 {
                 bucket: "b",
                 prefix: &prefix,
                 continuation_token: token.as_deref(),
+                start_after: after.as_deref(),
                 max_keys: Some(1_000),
             },
             at,

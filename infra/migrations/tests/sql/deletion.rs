@@ -10,6 +10,7 @@ const HOUR: f64 = 3600.0;
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_deletion_says_who_when_and_until_when", a_deletion_says_who_when_and_until_when);
     suite.add("a_deleted_object_starts_anew", a_deleted_object_starts_anew);
+    suite.add("older_versions_stay_readable", older_versions_stay_readable);
     suite.add("who_may_delete_and_what_others_learn", who_may_delete_and_what_others_learn);
     suite.add("if_match_is_asked_of_what_is_current", if_match_is_asked_of_what_is_current);
     suite.add("what_is_deleted_is_purged_in_its_time", what_is_deleted_is_purged_in_its_time);
@@ -103,11 +104,7 @@ async fn a_deletion_says_who_when_and_until_when(db: Db) -> Result<()> {
     ensure!(db.number(audit).await? == 1);
 
     // It is gone for everybody, and once.
-    let found: String = client
-        .query_one("select outcome from holdfast.resolve('documents', 'k', null, 'alice', null, null, null)", &[])
-        .await?
-        .get(0);
-    ensure!(found == "NoSuchKey");
+    ensure!(resolve(&client, None).await? == "NoSuchKey");
     Delete::of("k").run(&client).await?.outcome.expect("NoSuchKey", None);
     ensure!(db.number("select count(*) from holdfast.outbox").await? == 2);
     Ok(())
@@ -132,6 +129,25 @@ async fn a_deleted_object_starts_anew(db: Db) -> Result<()> {
     let deleted = Delete::of("k").run(&client).await?;
     ensure!(deleted.version == Some(again.version));
     ensure!(db.number("select count(*) from holdfast.version where state = 'trashed'").await? == 2);
+    Ok(())
+}
+
+async fn resolve(client: &Client, version: Option<Uuid>) -> Result<String> {
+    let sql =
+        "select outcome from holdfast.resolve('documents', 'k', $1, 'alice', null, null, null)";
+    Ok(client.query_one(sql, &[&version]).await?.get(0))
+}
+
+/// A deletion takes what is current; what was replaced before keeps its own time.
+async fn older_versions_stay_readable(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    let (old, new) = (write("k"), write("k"));
+    old.store(&client).await?;
+    new.store(&client).await?;
+    Delete::of("k").run(&client).await?.outcome.ok();
+    ensure!(resolve(&client, None).await? == "NoSuchKey");
+    ensure!(resolve(&client, Some(new.version)).await? == "NoSuchVersion");
+    ensure!(resolve(&client, Some(old.version)).await? == "ok");
     Ok(())
 }
 

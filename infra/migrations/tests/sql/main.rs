@@ -14,6 +14,7 @@ mod permission;
 mod quota;
 mod races;
 mod reading;
+mod reconcile;
 mod steps;
 mod worker;
 
@@ -40,6 +41,7 @@ fn main() -> Result<ExitCode> {
     quota::register(&mut suite);
     races::register(&mut suite);
     reading::register(&mut suite);
+    reconcile::register(&mut suite);
     steps::register(&mut suite);
     worker::register(&mut suite);
 

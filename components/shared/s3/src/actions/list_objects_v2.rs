@@ -1,6 +1,8 @@
 use percent_encoding::percent_decode_str;
 use quick_xml::{DeError, de};
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Action;
 use crate::Request;
@@ -18,6 +20,8 @@ pub struct ListObjectsV2<'a> {
     pub prefix: &'a str,
     /// [`ListObjectsV2Page::next_continuation_token`] of the page before.
     pub continuation_token: Option<&'a str>,
+    /// List only what comes after this key, in the server's order; for the first page.
+    pub start_after: Option<&'a str>,
     /// The most objects in a page; the server's default is 1,000.
     pub max_keys: Option<u16>,
 }
@@ -40,6 +44,8 @@ pub struct ObjectEntry {
     pub size: u64,
     /// The entity tag without its quotes.
     pub etag: String,
+    /// When it was stored; `None` where the server does not say.
+    pub last_modified: Option<OffsetDateTime>,
 }
 
 /// Why an answer is not a page of a listing.
@@ -68,6 +74,9 @@ impl Action for ListObjectsV2<'_> {
         if let Some(token) = self.continuation_token {
             request = request.with_query("continuation-token", token);
         }
+        if let Some(key) = self.start_after {
+            request = request.with_query("start-after", key);
+        }
         if let Some(keys) = self.max_keys {
             request = request.with_query("max-keys", keys.to_string());
         }
@@ -92,6 +101,7 @@ struct Contents {
     size: u64,
     #[serde(rename = "ETag", default)]
     etag: String,
+    last_modified: Option<String>,
 }
 
 impl ListObjectsV2<'_> {
@@ -120,11 +130,16 @@ fn object_entry(contents: Contents) -> Result<ObjectEntry, ListObjectsV2ParseErr
         key: key.into_owned(),
         size: contents.size,
         etag: contents.etag.trim_matches('"').to_owned(),
+        last_modified: contents
+            .last_modified
+            .and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok()),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
     use crate::actions::tests::wire;
 
@@ -136,12 +151,13 @@ mod tests {
             prefix: "hf/2026/",
             continuation_token: Some("a b+c="),
             max_keys: Some(2),
+            start_after: Some("a/b"),
             ..action
         };
         assert_eq!(
             wire(&action),
             "GET /b?continuation-token=a%20b%2Bc%3D&encoding-type=url&list-type=2&max-keys=2\
-             &prefix=hf%2F2026%2F"
+             &prefix=hf%2F2026%2F&start-after=a%2Fb"
         );
     }
 
@@ -163,16 +179,24 @@ mod tests {
             "<IsTruncated>true</IsTruncated><NextContinuationToken>a/&amp;+%20</NextContinuationToken>
              <Contents><Key>a+b%2Bc/%F0%9F%A6%80</Key><ETag>&#34;d41d8cd9&#34;</ETag><Size>0</Size>
              <Owner><ID>x</ID></Owner></Contents>
-             <Contents><Key>z</Key><ETag>&quot;f-2&quot;</ETag><Size>5368709120</Size></Contents>
+             <Contents><Key>z</Key><LastModified>2026-11-24T18:00:00.5Z</LastModified><ETag>&quot;f-2&quot;</ETag><Size>5368709120</Size></Contents>
              <CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>",
         )
         .unwrap();
-        let entry =
-            |key: &str, size, etag: &str| ObjectEntry { key: key.into(), size, etag: etag.into() };
+        let entry = |key: &str, size, etag: &str, last_modified| ObjectEntry {
+            key: key.into(),
+            size,
+            etag: etag.into(),
+            last_modified,
+        };
+        let stored = datetime!(2026-11-24 18:00:00.5 UTC);
         assert_eq!(
             page,
             ListObjectsV2Page {
-                objects: vec![entry("a b+c/🦀", 0, "d41d8cd9"), entry("z", 5_368_709_120, "f-2"),],
+                objects: vec![
+                    entry("a b+c/🦀", 0, "d41d8cd9", None),
+                    entry("z", 5_368_709_120, "f-2", Some(stored)),
+                ],
                 // Opaque: never decoded.
                 next_continuation_token: Some("a/&+%20".into()),
             }
