@@ -5,6 +5,7 @@ mod build;
 mod command;
 mod data;
 mod duration;
+mod faults;
 mod imports;
 mod migrate;
 mod signals;
@@ -37,6 +38,8 @@ enum Command {
     Test(test::Test),
     /// Measure against direct, signed SeaweedFS
     Bench(bench::Bench),
+    /// Kill, pause and cut off the parts under load, and look whether a promise was broken
+    Faults(faults::Faults),
     /// Build the components and the development host
     Build,
     /// Compare what the built components import with the worlds in wit/
@@ -53,6 +56,7 @@ async fn main() {
         Command::Token(it) => it.run(),
         Command::Test(it) => it.run().await,
         Command::Bench(it) => it.run().await,
+        Command::Faults(it) => it.run().await,
         Command::Build => build::everything().await,
         Command::Imports => imports::check(),
         Command::Migrate => migrate::run().await,

@@ -42,7 +42,6 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         .prefix("holdfast-faults-")
         .tempdir()
         .context("cannot create a temporary folder")?;
-    // PostgreSQL runs as another user than root and has to come in.
     let rig = Rig::start(folder.path(), &mut rng).await?;
     let mut run = Run::new(cli, &rig, rng)?;
     let result = run.all(&kinds, rounds).await;
