@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use holdfast_s3::PutObject;
 
 use crate::history::Way;
 use crate::load::{Keys, World};
@@ -21,6 +22,9 @@ const TRIAL_PAUSE: Duration = Duration::from_millis(25);
 const BROKEN_MILLIS: std::ops::Range<u64> = 700..1_800;
 /// How long a disk stays full, in milliseconds.
 const FULL_MILLIS: std::ops::Range<u64> = 500..1_500;
+/// Objects that SeaweedFS may still store on a disk that was just made full, and their size in bytes.
+const FULL_TRIALS: u32 = 20;
+const FULL_TRIAL_BYTES: usize = 256 * 1_024;
 /// How long a killed part stays away, in milliseconds.
 const AWAY_MILLIS: std::ops::Range<u64> = 0..600;
 
@@ -139,6 +143,7 @@ impl Fault {
             }
             Self::FullDisk => {
                 rig.disk.fill(rig.seaweedfs.pid())?;
+                refuses(rig).await?;
                 tokio::time::sleep(rng.millis(FULL_MILLIS)).await;
                 rig.disk.free(rig.seaweedfs.pid())?;
                 back(world, keys, rng, nothing()).await
@@ -153,6 +158,18 @@ impl Fault {
             }
         }
     }
+}
+
+/// SeaweedFS has to refuse, or nothing was tried.
+async fn refuses(rig: &Rig) -> Result<()> {
+    // Outside of what the application lists as its own.
+    let put = PutObject { bucket: "documents", key: "full-disk", ..Default::default() };
+    for _ in 0..FULL_TRIALS {
+        if !rig.s3().send(&put, vec![1; FULL_TRIAL_BYTES]).await?.status().is_success() {
+            return Ok(());
+        }
+    }
+    bail!("SeaweedFS still stores objects on a full disk ({})", rig.disk.describe())
 }
 
 async fn nothing() -> Result<()> {
