@@ -12,7 +12,7 @@ use crate::rig::Rig;
 use crate::rng::Rng;
 
 /// The service has to be back this long after the fault ended. SeaweedFS looks once a minute whether its disk
-/// has room again; all else takes seconds.
+/// has room; all else takes seconds.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
 /// One trial of the service may take this long; then comes another.
 const TRIAL_LIMIT: Duration = Duration::from_secs(2);
@@ -146,7 +146,9 @@ impl Fault {
                 refuses(rig).await?;
                 tokio::time::sleep(rng.millis(FULL_MILLIS)).await;
                 rig.disk.free(rig.seaweedfs.pid())?;
-                back(world, keys, rng, nothing()).await
+                // Once its journal met the full disk, the filer's store refuses every write until it is
+                // opened again: an operator who makes room has to restart SeaweedFS as well.
+                back(world, keys, rng, rig.seaweedfs.restart()).await
             }
             Self::BadLinkToSeaweedFs | Self::BadLinkToPostgres => {
                 let s3 = self == Self::BadLinkToSeaweedFs;
