@@ -187,7 +187,7 @@ mod tests {
     fn a_stale_read_is_seen() {
         let writes = [put(1, 0, 10), put(2, 20, 60)];
         good(&writes, &[read(25, 30, 1), read(31, 35, 2)]);
-        bad(&writes, &[read(25, 30, 2), read(31, 35, 1)], "both there");
+        bad(&writes, &[read(25, 30, 2), read(31, 35, 1)], "write 2 happened in between");
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
         let writes = [put(1, 0, 10), unknown(2, 12)];
         good(&writes, &[read(20, 21, 1)]);
         good(&writes, &[read(20, 21, 1), read(30, 31, 2), read(40, 41, 2)]);
-        bad(&writes, &[read(20, 21, 2), read(30, 31, 1)], "both there");
+        bad(&writes, &[read(20, 21, 2), read(30, 31, 1)], "write 2 happened in between");
     }
 
     #[test]
