@@ -42,7 +42,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         .prefix("holdfast-faults-")
         .tempdir()
         .context("cannot create a temporary folder")?;
-    let rig = Rig::start(folder.path(), &mut rng).await?;
+    let rig = Rig::start(folder.path(), cli.reconcile, &mut rng).await?;
     let mut run = Run::new(cli, &rig, rng)?;
     let result = run.all(&kinds, rounds).await;
     run.report(result.as_ref().ok().and_then(Option::as_ref));

@@ -7,9 +7,11 @@ mod versions;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use holdfast_dev::connect;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::history::{Key, Read};
@@ -54,6 +56,9 @@ pub(crate) struct Options {
     pub(crate) reconcile: bool,
 }
 
+/// With `--reconcile` the application may delete a blob without a row that is older than this, in seconds.
+pub(crate) const ORPHAN_AGE_SECONDS: u64 = 1;
+
 /// Ticks until nothing is left to do, at most.
 const TICKS: u32 = 400;
 
@@ -75,9 +80,6 @@ pub(crate) async fn round(
     let database = connect(rig.postgres.url().as_str()).await?;
     sql::expire(&database, sql::Expire::Leases).await?;
     tick_until_done(rig, &client, &database).await?;
-    if options.reconcile {
-        reconcile(rig, &client).await?;
-    }
     let rows = sql::rows(&database).await?;
 
     let mut wrong = versions::resolve(&client, ledger, &rows).await;
@@ -86,6 +88,13 @@ pub(crate) async fn round(
     wrong.extend(register::check(ledger, &touched));
     wrong.extend(sql::check(&database).await?);
     wrong.extend(store::check(rig.s3(), ledger, &rows, options).await?);
+    if options.reconcile && !ledger.unlisted.is_empty() {
+        ledger.unlisted = reconcile(rig, &client, &ledger.unlisted).await?;
+        wrong.extend(ledger.unlisted.iter().map(|(bucket, s3_key)| {
+            let text = format!("{bucket}/{s3_key} has no row, and the reconciler left it");
+            Violation { kind: Kind::Orphan, text }
+        }));
+    }
     let mut observed = client.observed();
     let broken = observed.broken.drain(..);
     wrong.extend(broken.map(|text| Violation { kind: Kind::Answer, text }));
@@ -139,11 +148,35 @@ async fn tick_until_done(
     bail!("after {TICKS} ticks the worker still has something to do")
 }
 
-async fn reconcile(rig: &Rig, client: &Client) -> Result<()> {
-    let request = client.operate("/internal/reconcile", rig.stack.tick_secret());
-    let answer = client.send(request).await.map_err(anyhow::Error::msg)?;
-    if answer.status != 200 {
-        bail!("the reconciler answered {}", answer.status);
+/// Lets the reconciler go through the days of the blobs without a row; answers those that are still there.
+async fn reconcile(
+    rig: &Rig,
+    client: &Client,
+    unlisted: &HashSet<(String, String)>,
+) -> Result<HashSet<(String, String)>> {
+    // Also the youngest has to be older than `ORPHAN_AGE_SECONDS`.
+    tokio::time::sleep(2 * Duration::from_secs(ORPHAN_AGE_SECONDS)).await;
+    let day = |s3_key: &str| s3_key.get(3..13).map(|day| day.replace('/', "-"));
+    let days: HashSet<(&str, String)> = unlisted
+        .iter()
+        .filter_map(|(bucket, s3_key)| Some((bucket.as_str(), day(s3_key)?)))
+        .collect();
+    for (bucket, day) in days {
+        let mut cursor = Value::Null;
+        loop {
+            let asked = json!({ "day": day, "bucket": bucket, "apply": true, "cursor": cursor });
+            let request = client.operate("/internal/reconcile", rig.stack.tick_secret());
+            let request = request.body(asked.to_string());
+            let answer = client.send(request).await.map_err(anyhow::Error::msg)?;
+            if answer.status != 200 {
+                bail!("the reconciler answered {}", answer.status);
+            }
+            let answer: Value = serde_json::from_slice(&answer.body)?;
+            cursor = answer["cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
     }
-    Ok(())
+    store::still_there(rig.s3(), unlisted).await
 }

@@ -50,14 +50,23 @@ pub(super) async fn check(
             wrong.push(Violation { kind: Kind::Orphan, text });
         }
     }
-    if options.reconcile {
-        for (bucket, s3_key) in &unlisted {
-            let text = format!("{bucket}/{s3_key} has no row, and the reconciler left it");
-            wrong.push(Violation { kind: Kind::Orphan, text });
-        }
-    }
     ledger.unlisted = unlisted;
     Ok(wrong)
+}
+
+/// Those of the blobs that are still there.
+pub(super) async fn still_there(
+    s3: &S3Client,
+    blobs: &HashSet<(String, String)>,
+) -> Result<HashSet<(String, String)>> {
+    let mut left = HashSet::new();
+    for (bucket, key) in blobs {
+        let head = HeadObject { bucket, key, checksum_mode: false };
+        if s3.send(&head, "").await?.status().as_u16() != 404 {
+            left.insert((bucket.clone(), key.clone()));
+        }
+    }
+    Ok(left)
 }
 
 async fn list(s3: &S3Client, bucket: &str) -> Result<HashMap<String, u64>> {
