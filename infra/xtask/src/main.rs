@@ -5,6 +5,7 @@ mod build;
 mod command;
 mod data;
 mod duration;
+mod faults;
 mod fuzz;
 mod imports;
 mod migrate;
@@ -38,6 +39,8 @@ enum Command {
     Test(test::Test),
     /// Measure against direct, signed SeaweedFS
     Bench(bench::Bench),
+    /// Kill, pause and cut off the parts under load, and look whether a promise was broken
+    Faults(faults::Faults),
     /// Look for inputs that break a parser
     Fuzz(fuzz::Fuzz),
     /// Build the components and the development host
@@ -56,6 +59,7 @@ async fn main() {
         Command::Token(it) => it.run(),
         Command::Test(it) => it.run().await,
         Command::Bench(it) => it.run().await,
+        Command::Faults(it) => it.run().await,
         Command::Fuzz(it) => it.run().await,
         Command::Build => build::everything().await,
         Command::Imports => imports::check(),

@@ -10,7 +10,7 @@ use crate::imports;
 use crate::signals::Interrupted;
 
 /// Everything that is compiled for this machine.
-const NATIVE: [&str; 9] = [
+const NATIVE: [&str; 10] = [
     "holdfast-s3",
     "holdfast-core",
     "holdfast-web",
@@ -19,6 +19,7 @@ const NATIVE: [&str; 9] = [
     "holdfast-xtask",
     "holdfast-devhost",
     "holdfast-e2e",
+    "holdfast-faults",
     "holdfast-bench",
 ];
 
@@ -37,8 +38,14 @@ impl Test {
         say("== Checking what the components import against wit/");
         imports::check()?;
 
-        build::native(&["holdfast-devhost", "holdfast-dev", "holdfast-e2e", "holdfast-bench"])
-            .await?;
+        build::native(&[
+            "holdfast-devhost",
+            "holdfast-dev",
+            "holdfast-e2e",
+            "holdfast-faults",
+            "holdfast-bench",
+        ])
+        .await?;
 
         say("== Unit, property and SQL tests, and the host's probe");
         // A test that is stopped half way leaves its folders here, and they go with it.
@@ -51,12 +58,25 @@ impl Test {
             return native;
         }
 
-        // Also after a failure: one run shows all that is wrong.
+        // Also after a failure: one run shows all that is wrong. Before the end-to-end tests, whose summary
+        // ends the run; who asks for some of those by name wants nothing else.
+        let faults = if self.args.is_empty() {
+            say("== Faults under load, the short form");
+            let mut faults = command::program(build::program_file("holdfast-faults")?);
+            faults.arg("--short").env("TMPDIR", temporary.path());
+            command::run(faults, "the faults").await
+        } else {
+            Ok(())
+        };
+        if faults.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+            return faults;
+        }
+
         say("== End-to-end tests against real servers");
         let mut e2e = command::program(build::program_file("holdfast-e2e")?);
         e2e.args(self.args).env("TMPDIR", temporary.path());
         let e2e = command::run(e2e, "the end-to-end tests").await;
         temporary.close()?;
-        native.and(e2e)
+        native.and(faults).and(e2e)
     }
 }

@@ -144,3 +144,9 @@ impl Body for UploadBody {
         self.read_into(Vec::new()).await
     }
 }
+
+impl Body for InboundBody {
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.read_into(Vec::with_capacity(PUMP_BUFFER_BYTES)).await
+    }
+}

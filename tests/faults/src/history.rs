@@ -1,0 +1,111 @@
+//! What the clients did and what they were told.
+
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::content::Sha;
+
+/// An object's place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) bucket: &'static str,
+    pub(crate) name: String,
+}
+
+/// How a write reaches the application: the ways that an upload's body takes through it, and a delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// With its length, up to 64 KiB.
+    Held,
+    /// With its length, above 64 KiB.
+    Spliced,
+    /// Without its length.
+    Chunked,
+    /// The client leaves in the middle of the body, so that it must never be seen.
+    Cut,
+    Delete,
+}
+
+/// What the client knows of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// 2xx. A delete has neither version nor tag.
+    Acknowledged { version: String, etag: String },
+    /// 4xx: it did not happen.
+    Refused { status: u16 },
+    /// 5xx: it may have happened, for a commit without an answer is a 503.
+    Failed { status: u16 },
+    /// No answer, or a broken one.
+    Unknown { why: String },
+}
+
+/// A write. Times are microseconds of the run's clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) id: u64,
+    pub(crate) key: Arc<Key>,
+    pub(crate) way: Way,
+    pub(crate) size: u64,
+    pub(crate) sha: Sha,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) outcome: Outcome,
+    /// What it became: told by the answer, or found afterwards.
+    pub(crate) version: Option<String>,
+}
+
+impl Write {
+    /// Was it promised?
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        matches!(self.outcome, Outcome::Acknowledged { .. })
+    }
+
+    /// Could it have happened although nobody said so?
+    pub(crate) fn may_have_happened(&self) -> bool {
+        self.way != Way::Cut
+            && matches!(self.outcome, Outcome::Failed { .. } | Outcome::Unknown { .. })
+    }
+}
+
+/// What a read saw.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    /// A whole version.
+    Whole { version: String, sha: Sha },
+    /// A part of a version of `total` bytes, from `start` on.
+    Part { version: String, total: u64, start: u64, length: usize, sha: Sha },
+    /// 404.
+    Nothing,
+}
+
+/// A read that was answered whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) key: Arc<Key>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) seen: Seen,
+}
+
+/// Where all clients write down what they did.
+#[derive(Debug, Default)]
+pub(crate) struct History(Mutex<Noted>);
+
+/// The notes since they were last taken.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) reads: Vec<Read>,
+    /// Reads without a whole answer.
+    pub(crate) failed_reads: u64,
+}
+
+impl History {
+    pub(crate) fn note(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take(&self) -> Noted {
+        std::mem::take(&mut *self.note())
+    }
+}

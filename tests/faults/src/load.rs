@@ -1,0 +1,313 @@
+//! The mixed load: clients that upload in each way, overwrite each other, read, delete and leave.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use reqwest::Body;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+use crate::content::{content, sha};
+use crate::history::{History, Key, Outcome, Read, Way, Write};
+use crate::rng::Rng;
+
+/// Clients at work at the same time.
+const CLIENTS: u64 = 10;
+/// A client rests this long between two operations, in milliseconds.
+const REST_MILLIS: std::ops::Range<u64> = 10..60;
+/// Above this a body with a length is spliced, in bytes (`SMALL_BODY_BYTES` of the components).
+const HELD_BYTES: u64 = 64 * 1_024;
+/// Most of the larger bodies stay below this, in bytes.
+const MEDIUM_BYTES: u64 = 256 * 1_024;
+/// The largest body, in bytes.
+const LARGE_BYTES: u64 = 8 * 1_024 * 1_024;
+/// A streamed body is sent in pieces of this size, in bytes.
+const PIECE_BYTES: usize = 32 * 1_024;
+/// Keys that all clients of a round share.
+const SHARED_KEYS: u64 = 12;
+/// Where objects go: a private bucket and a public one.
+const BUCKETS: [&str; 2] = ["documents", "assets"];
+
+/// What the clients of one run share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) history: History,
+    pub(crate) deletes: bool,
+    tick_secret: String,
+    origin: Instant,
+    next_write: AtomicU64,
+    under_way: AtomicU64,
+}
+
+impl World {
+    pub(crate) fn new(client: Client, tick_secret: &str, deletes: bool) -> Self {
+        let tick_secret = tick_secret.to_owned();
+        Self {
+            client,
+            history: History::default(),
+            deletes,
+            tick_secret,
+            origin: Instant::now(),
+            next_write: AtomicU64::new(1),
+            under_way: AtomicU64::new(0),
+        }
+    }
+
+    /// The run's clock, in microseconds.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits until every write that began is noted.
+    pub(crate) async fn all_noted(&self) {
+        while self.under_way.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn write_id(&self) -> u64 {
+        self.next_write.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Uploads, and notes what came of it.
+    pub(crate) async fn put(&self, key: &Arc<Key>, way: Way, size: u64, slow: bool) -> bool {
+        let id = self.write_id();
+        let bytes = content(id, usize::try_from(size).unwrap_or_default());
+        let digest = sha(&bytes);
+        let request = self.client.upload(key).header(CONTENT_TYPE, "application/octet-stream");
+        let request = match way {
+            Way::Held | Way::Spliced if !slow => request.body(bytes),
+            Way::Held | Way::Spliced => {
+                request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(pieces(bytes, slow)))
+            }
+            Way::Cut if id.is_multiple_of(2) => {
+                request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(cut(bytes)))
+            }
+            Way::Cut => request.body(Body::wrap_stream(cut(bytes))),
+            Way::Chunked | Way::Delete => request.body(Body::wrap_stream(pieces(bytes, slow))),
+        };
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let start = self.now();
+        let outcome = self.client.write(request).await;
+        let (acknowledged, version) = match &outcome {
+            Outcome::Acknowledged { version, .. } => (true, Some(version.clone())),
+            _ => (false, None),
+        };
+        self.history.note().writes.push(Write {
+            id,
+            key: Arc::clone(key),
+            way,
+            size,
+            sha: digest,
+            start,
+            end: self.now(),
+            outcome,
+            version,
+        });
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        acknowledged
+    }
+
+    async fn delete(&self, key: &Arc<Key>) {
+        let (id, start) = (self.write_id(), self.now());
+        let mut outcome = self.client.write(self.client.delete(key)).await;
+        if outcome == (Outcome::Refused { status: 404 }) {
+            // As good as a read that found nothing.
+            let (key, end) = (Arc::clone(key), self.now());
+            let seen = crate::history::Seen::Nothing;
+            self.history.note().reads.push(Read { key, start, end, seen });
+        }
+        if let Outcome::Acknowledged { version, .. } = &mut outcome {
+            version.clear();
+        }
+        self.history.note().writes.push(Write {
+            id,
+            key: Arc::clone(key),
+            way: Way::Delete,
+            size: 0,
+            sha: sha(b""),
+            start,
+            end: self.now(),
+            outcome,
+            version: None,
+        });
+    }
+
+    /// Reads the current version, whole or a `range` of it, and notes what was seen.
+    pub(crate) async fn get(&self, key: &Arc<Key>, range: Option<String>) -> bool {
+        let mut request = self.client.download(key, None);
+        if let Some(range) = range {
+            request = request.header(RANGE, range);
+        }
+        let start = self.now();
+        let seen = self.client.read(request).await;
+        let end = self.now();
+        let mut noted = self.history.note();
+        let Some(seen) = seen else {
+            noted.failed_reads += 1;
+            return false;
+        };
+        noted.reads.push(Read { key: Arc::clone(key), start, end, seen });
+        true
+    }
+
+    /// Begins to read, and leaves in the middle of the body.
+    async fn leave(&self, key: &Key) {
+        let request = self.client.download(key, None).timeout(Duration::from_secs(5));
+        if let Ok(mut response) = request.send().await {
+            let _ = response.chunk().await;
+        }
+    }
+
+    async fn tick(&self) {
+        let _ = self.client.send(self.client.operate("/internal/tick", &self.tick_secret)).await;
+    }
+}
+
+/// A body in pieces, now and then with a rest in between.
+fn pieces(bytes: Bytes, slow: bool) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::unfold(bytes, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        if slow {
+            tokio::time::sleep(Duration::from_millis(8)).await;
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        Some((Ok(piece), rest))
+    })
+}
+
+/// A body that breaks off before its end.
+fn cut(bytes: Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let kept = bytes.slice(..bytes.len() * 2 / 3);
+    stream::unfold(Some(kept), |rest| async move {
+        let mut rest = rest?;
+        if rest.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Some((Err(io::ErrorKind::BrokenPipe.into()), None));
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        Some((Ok(piece), Some(rest)))
+    })
+}
+
+/// The keys of some rounds; then come others, or what is read again would grow without end.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    prefix: String,
+    shared: Vec<Arc<Key>>,
+}
+
+impl Keys {
+    pub(crate) fn new(generation: u64) -> Self {
+        let prefix = format!("faults/g{generation}");
+        let shared =
+            (0..SHARED_KEYS).map(|number| key(number, format!("{prefix}/shared-{number}")));
+        Self { shared: shared.collect(), prefix }
+    }
+
+    /// A key that nobody else has.
+    pub(crate) fn own(&self, what: &str, number: u64) -> Arc<Key> {
+        key(number, format!("{}/{what}-{number}", self.prefix))
+    }
+}
+
+fn key(number: u64, name: String) -> Arc<Key> {
+    let bucket = BUCKETS[usize::from(number.is_multiple_of(3))];
+    Arc::new(Key { bucket, name })
+}
+
+/// Clients at work, until they are told to stop.
+#[derive(Debug)]
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<()>,
+}
+
+impl Load {
+    pub(crate) fn start(world: &Arc<World>, keys: &Keys, rng: &mut Rng) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (world, keys, stop) = (Arc::clone(world), keys.clone(), Arc::clone(&stop));
+            let mut rng = rng.fork();
+            clients.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    operation(&world, &keys, &mut rng).await;
+                    tokio::time::sleep(rng.millis(REST_MILLIS)).await;
+                }
+            });
+        }
+        Self { stop, clients }
+    }
+
+    /// Waits until each has its answer.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(client) = self.clients.join_next().await {
+            client?;
+        }
+        Ok(())
+    }
+}
+
+async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
+    let shared = rng.pick(&keys.shared);
+    match rng.of(0..100) {
+        0..48 => {
+            let way = *rng.pick(&[Way::Held, Way::Held, Way::Held, Way::Spliced, Way::Chunked]);
+            let size = size_of(way, rng);
+            let key = if rng.percent(75) {
+                Arc::clone(shared)
+            } else {
+                keys.own("own", rng.next() >> 24)
+            };
+            world.put(&key, way, size, rng.percent(40)).await;
+        }
+        48..54 => {
+            let size = rng.log(1_024..MEDIUM_BYTES);
+            world.put(shared, Way::Cut, size, false).await;
+        }
+        54..80 => {
+            world.get(shared, None).await;
+        }
+        80..90 => {
+            let range = match rng.of(0..3) {
+                0 => format!("bytes={}-", rng.log(1..MEDIUM_BYTES)),
+                1 => format!("bytes=-{}", rng.log(1..MEDIUM_BYTES)),
+                _ => {
+                    let first = rng.log(1..HELD_BYTES);
+                    format!("bytes={first}-{}", first + rng.log(1..MEDIUM_BYTES))
+                }
+            };
+            world.get(shared, Some(range)).await;
+        }
+        90..93 => world.leave(shared).await,
+        93..95 => world.tick().await,
+        _ if world.deletes => world.delete(shared).await,
+        _ => {
+            world.get(shared, None).await;
+        }
+    }
+}
+
+/// No byte, a few, or many; never so few that two contents could be equal by chance.
+fn size_of(way: Way, rng: &mut Rng) -> u64 {
+    let large = |rng: &mut Rng| {
+        let most = if rng.percent(4) { LARGE_BYTES } else { MEDIUM_BYTES };
+        rng.log(HELD_BYTES + 1..most)
+    };
+    match way {
+        Way::Spliced => large(rng),
+        Way::Chunked if rng.percent(50) => large(rng),
+        _ if rng.percent(4) => 0,
+        _ => rng.log(16..HELD_BYTES + 1),
+    }
+}

@@ -1,0 +1,98 @@
+//! SeaweedFS against the database: the blobs are those of the rows.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::Result;
+use holdfast_dev::S3Client;
+use holdfast_s3::{HeadObject, ListObjectsV2};
+
+use super::{Kind, Options, Row, Violation};
+use crate::ledger::Ledger;
+
+/// Where the application keeps its blobs.
+const PREFIX: &str = "hf/";
+/// Objects in a page; SeaweedFS honours more than S3's 1,000.
+const PAGE: u16 = 5_000;
+
+pub(super) async fn check(
+    s3: &S3Client,
+    ledger: &mut Ledger,
+    rows: &[Row],
+    options: Options,
+) -> Result<Vec<Violation>> {
+    let mut wrong = Vec::new();
+    let mut unlisted = HashSet::new();
+    for bucket in ["documents", "avatars", "templates", "batches", "assets"] {
+        let mut blobs = list(s3, bucket).await?;
+        let mut ended = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.bucket == bucket) {
+            if !row.has_bytes() {
+                ended.insert(row.s3_key.as_str(), row);
+                continue;
+            }
+            let size = blobs.remove(&row.s3_key);
+            if size.map(i64::try_from).and_then(Result::ok) != row.size {
+                let what = format!("{row:?}: the listing has {size:?} bytes");
+                let text = format!("{what}, HEAD answers {}", head(s3, bucket, &row.s3_key).await);
+                wrong.push(Violation { kind: Kind::Lost, text });
+            }
+        }
+        for (s3_key, size) in blobs {
+            let row = ended.get(s3_key.as_str());
+            let known = (bucket.to_owned(), s3_key);
+            if row.is_none() && (options.rows_may_be_gone || ledger.unlisted.contains(&known)) {
+                unlisted.insert(known);
+                continue;
+            }
+            let head = head(s3, bucket, &known.1).await;
+            let text =
+                format!("{bucket}/{} of {size} bytes; its row: {row:?}; HEAD: {head}", known.1);
+            wrong.push(Violation { kind: Kind::Orphan, text });
+        }
+    }
+    ledger.unlisted = unlisted;
+    Ok(wrong)
+}
+
+/// Those of the blobs that are still there.
+pub(super) async fn still_there(
+    s3: &S3Client,
+    blobs: &HashSet<(String, String)>,
+) -> Result<HashSet<(String, String)>> {
+    let mut left = HashSet::new();
+    for (bucket, key) in blobs {
+        let head = HeadObject { bucket, key, checksum_mode: false };
+        if s3.send(&head, "").await?.status().as_u16() != 404 {
+            left.insert((bucket.clone(), key.clone()));
+        }
+    }
+    Ok(left)
+}
+
+async fn list(s3: &S3Client, bucket: &str) -> Result<HashMap<String, u64>> {
+    let mut found = HashMap::new();
+    let mut token: Option<String> = None;
+    loop {
+        let action = ListObjectsV2 {
+            bucket,
+            prefix: PREFIX,
+            continuation_token: token.as_deref(),
+            max_keys: Some(PAGE),
+        };
+        let page = ListObjectsV2::parse(&s3.call(&action, "").await?)?;
+        found.extend(page.objects.into_iter().map(|object| (object.key, object.size)));
+        token = page.next_continuation_token;
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+async fn head(s3: &S3Client, bucket: &str, key: &str) -> String {
+    match s3.send(&HeadObject { bucket, key, checksum_mode: false }, "").await {
+        Ok(answer) => {
+            format!("{} {:?}", answer.status(), answer.headers().get("content-length"))
+        }
+        Err(error) => format!("{error:#}"),
+    }
+}
