@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-api-keys"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -24,13 +24,16 @@ pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
 pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
+    "authenticate_key",
     "begin",
     "blob_in_use",
     "commit",
+    "create_key",
     "durable",
     "etag_matches",
     "fold",
     "keep_until",
+    "list_keys",
     "may",
     "purge",
     "purged",
@@ -41,6 +44,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "renew",
     "resolve",
     "retire",
+    "revoke_key",
     "room",
     "sequence",
     "type_allowed",

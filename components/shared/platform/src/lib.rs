@@ -5,16 +5,19 @@
 //! for another one of the same instance.
 
 pub mod access;
+pub mod api_keys;
 pub mod app;
 pub mod blobs;
 pub mod body;
 pub mod catalog;
 pub mod clock;
+pub mod identity;
 pub mod inbound;
 pub mod kv;
 pub mod log;
 pub mod outbound;
 pub mod pg;
+pub mod public_keys;
 pub mod reply;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.

@@ -197,8 +197,7 @@ fn subjects() {
 
 #[test]
 fn roles_and_scopes_hold_nothing_that_sql_refuses() {
-    for bad in [json!({"roles": ["a\u{0}"]}), json!({"scope": "a\u{0}"}), json!({"roles": "admin"})]
-    {
+    for bad in [json!({"roles": ["a\u{0}"]}), json!({"scope": "a\u{0}"})] {
         assert_eq!(verify(&bad), Err(TokenError::Malformed), "{bad}");
     }
 }
@@ -226,7 +225,7 @@ fn a_secret_that_is_too_short_verifies_nothing() {
 #[test]
 fn debug_shows_no_secret() {
     let shown = format!("{:?}", Verifier::new(SECRET, Some("iss"), None));
-    assert_eq!(shown, r#"Verifier { issuer: Some("iss"), audience: None, .. }"#);
+    assert_eq!(shown, r#"Verifier { algorithm: Hs256, issuer: Some("iss"), audience: None, .. }"#);
 }
 
 proptest! {

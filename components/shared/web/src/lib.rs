@@ -3,17 +3,21 @@
 //! Nothing here does I/O, knows the time or makes random bytes: all three are passed in, so
 //! `cargo test` runs the whole crate natively.
 
+pub mod api_key;
 pub mod bearer;
 pub mod client_addr;
 pub mod conditional;
 pub mod content_type;
 pub mod disposition;
 pub mod http_date;
+pub mod jwks;
 pub mod jwt;
+pub mod key_cache;
 pub mod metadata;
 pub mod path;
 pub mod problem;
 pub mod range;
 pub mod request_id;
+pub mod signature;
 
 mod header;
