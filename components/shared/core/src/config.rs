@@ -305,7 +305,9 @@ mod tests {
             ];
             let config = with_all(&changes).expect(name);
             assert_eq!(config.jwt_keys, JwtKeys::Url { algorithm, jwks_url: url.to_owned() });
-            for bad in [None, Some(""), Some("id.example.com"), Some("ftp://x/"), Some("http://u@x/")] {
+            for bad in
+                [None, Some(""), Some("id.example.com"), Some("ftp://x/"), Some("http://u@x/")]
+            {
                 let changes = [("jwt_algorithm", Some(name)), ("jwt_jwks_url", bad)];
                 assert_eq!(with_all(&changes).expect_err(name).variable, "jwt_jwks_url");
             }

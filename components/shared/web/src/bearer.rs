@@ -38,9 +38,11 @@ pub fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Error> {
         (Some(_), Some(_)) => Err(refuse("Send authorization or x-api-key, not both")),
         (None, None) => Ok(Credential::None),
         (Some(token), None) if !ApiKey::looks_like(token) => Ok(Credential::Token(token)),
-        (Some(key), None) | (None, Some(key)) => ApiKey::parse(key)
-            .map(Credential::ApiKey)
-            .ok_or_else(|| refuse("The API key is not well formed; it is `hf_`, an id, and a secret")),
+        (Some(key), None) | (None, Some(key)) => {
+            ApiKey::parse(key).map(Credential::ApiKey).ok_or_else(|| {
+                refuse("The API key is not well formed; it is `hf_`, an id, and a secret")
+            })
+        }
     }
 }
 

@@ -203,6 +203,33 @@ fn roles_and_scopes_hold_nothing_that_sql_refuses() {
 }
 
 #[test]
+fn roles_are_a_list_or_a_text_at_the_configured_path() {
+    let of = |path: &str, changes: Value| {
+        let token = token(&payload(&changes));
+        verifier().roles_claim(path).verify(&token, NOW).map(|claims| claims.roles.join(","))
+    };
+    for (path, changes, wanted) in [
+        ("roles", json!({"roles": ["a", "b c"]}), Ok("a,b c")),
+        ("roles", json!({"roles": " a  b "}), Ok("a,b")),
+        ("roles", json!({"roles": []}), Ok("")),
+        ("roles", json!({"roles": null}), Ok("")),
+        ("roles", json!({}), Ok("")),
+        ("groups", json!({"roles": ["admin"]}), Ok("")),
+        ("realm_access.roles", json!({"realm_access": {"roles": ["admin"]}}), Ok("admin")),
+        ("realm_access.roles", json!({"realm_access.roles": ["admin"]}), Ok("")),
+        ("realm_access.roles", json!({"realm_access": ["roles"]}), Ok("")),
+        ("a.b.c", json!({"a": {"b": {"c": "x"}}}), Ok("x")),
+        ("roles", json!({"roles": 7}), Err(TokenError::Malformed)),
+        ("roles", json!({"roles": {"admin": true}}), Err(TokenError::Malformed)),
+        ("roles", json!({"roles": ["a", 7]}), Err(TokenError::Malformed)),
+        ("roles", json!({"roles": ["a", ["b"]]}), Err(TokenError::Malformed)),
+        ("a.b", json!({"a": {"b": ["x\u{0}"]}}), Err(TokenError::Malformed)),
+    ] {
+        assert_eq!(of(path, changes.clone()), wanted.map(str::to_owned), "{path} {changes}");
+    }
+}
+
+#[test]
 fn a_claim_that_comes_twice_is_refused() {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
     let body = URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"a","sub":"b","exp":{}}}"#, NOW + 60));

@@ -13,6 +13,7 @@ pub mod http_date;
 pub mod jwks;
 pub mod jwt;
 pub mod key_cache;
+pub mod key_request;
 pub mod metadata;
 pub mod path;
 pub mod problem;
