@@ -7,6 +7,7 @@ mod access;
 mod constraints;
 mod events;
 mod harness;
+mod keys;
 mod migrating;
 mod permission;
 mod quota;
@@ -31,6 +32,7 @@ fn main() -> Result<ExitCode> {
     access::register(&mut suite);
     constraints::register(&mut suite);
     events::register(&mut suite);
+    keys::register(&mut suite);
     migrating::register(&mut suite);
     permission::register(&mut suite);
     quota::register(&mut suite);
