@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use holdfast_dev::Stack;
+use holdfast_dev::{S3Keys, Stack};
 use libtest_mimic::{Failed, Trial};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ pub(crate) struct Api {
     pub(crate) bob: String,
     pub(crate) expired: String,
     pub(crate) database_url: String,
+    pub(crate) s3_endpoint: String,
+    pub(crate) s3_keys: S3Keys,
 }
 
 impl Api {
@@ -31,6 +33,8 @@ impl Api {
             bob: token("bob", 3_600),
             expired: token("alice", -3_600),
             database_url: stack.database_url().to_owned(),
+            s3_endpoint: stack.s3_endpoint().to_owned(),
+            s3_keys: stack.s3_keys().clone(),
         }
     }
 

@@ -4,6 +4,8 @@
 
 mod download;
 mod harness;
+mod identity;
+mod issuer;
 mod upload;
 
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(&stack));
     upload::register(&mut suite);
     download::register(&mut suite);
+    identity::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())
