@@ -24,7 +24,7 @@ declare
     the_key holdfast.api_key;
 begin
     select k.* into the_key from holdfast.api_key k where k.id = p_id;
-    if the_key.id is null or sha256(the_key.hash || blind) <> sha256(p_hash || blind) then
+    if the_key.id is null or sha256(the_key.hash || blind) is distinct from sha256(p_hash || blind) then
         -- Whoever this is: one row a minute, whichever keys they try.
         outcome := 'InvalidToken'; rule := 'key.unknown';
         the_key.owner := '';

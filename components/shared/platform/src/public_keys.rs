@@ -155,7 +155,7 @@ impl PublicKeys {
 
     fn keep(&self, keys: KeySet, times: Times) {
         self.keys.replace(Rc::new(keys));
-        self.times.set(self.times.get().latest(times));
+        self.times.set(times);
     }
 
     async fn read_cached(&self) -> Option<Cached> {

@@ -13,6 +13,9 @@ pub const REFETCH_SECONDS: i64 = 60;
 /// The least time between two fetches while there is no key at all, in seconds.
 pub const RETRY_SECONDS: i64 = 5;
 
+/// How far the clock of another instance may be ahead of ours, in seconds.
+pub const SKEW_SECONDS: i64 = 60;
+
 /// What is known of the keys, in seconds of Unix time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -23,7 +26,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Whether the keys may be used without a question. A clock that was set back makes them old.
+    /// Whether the keys may be used without a question. A clock that was set back far makes them old.
     #[must_use]
     pub fn fresh(self, now: i64) -> bool {
         younger(self.fetched_at, now, FRESH_SECONDS)
@@ -41,19 +44,10 @@ impl Times {
         let pause = if self.usable(now) { REFETCH_SECONDS } else { RETRY_SECONDS };
         !younger(self.tried_at, now, pause)
     }
-
-    /// The later of two fetches and of two attempts: what two places know together.
-    #[must_use]
-    pub fn latest(self, other: Self) -> Self {
-        Self {
-            fetched_at: self.fetched_at.max(other.fetched_at),
-            tried_at: self.tried_at.max(other.tried_at),
-        }
-    }
 }
 
 fn younger(at: Option<i64>, now: i64, seconds: i64) -> bool {
-    at.is_some_and(|at| at <= now && now.saturating_sub(at) < seconds)
+    at.is_some_and(|at| at <= now.saturating_add(SKEW_SECONDS) && now.saturating_sub(at) < seconds)
 }
 
 #[cfg(test)]
@@ -77,7 +71,8 @@ mod tests {
             (3_600, false, true),
             (86_399, false, true),
             (86_400, false, false),
-            (-1, false, false),
+            (-60, true, true),
+            (-61, false, false),
         ] {
             assert_eq!((known.fresh(T + age), known.usable(T + age)), (fresh, usable), "{age}");
         }
@@ -95,7 +90,7 @@ mod tests {
             (times(T, T), 60, true),
             (times(T - 90_000, T), 5, true),
             // An attempt in the future is a clock that was set back.
-            (times(None, T + 10), 0, true),
+            (times(None, T + 61), 0, true),
         ] {
             assert_eq!(known.may_fetch(T + after), may, "{known:?} {after}");
         }
@@ -109,7 +104,7 @@ mod tests {
                 now += step;
                 if known.may_fetch(now) {
                     prop_assert!(now - known.tried_at.unwrap_or_default() >= REFETCH_SECONDS);
-                    known = known.latest(times(now, now));
+                    known = times(now, now);
                 }
             }
         }

@@ -101,6 +101,8 @@ async fn a_key_stands_for_its_owner_until_it_ends(db: Db) -> Result<()> {
     for (hash, id) in [(&other[..], id), (&HASH[..31], id), (&[], id), (&HASH, Uuid::now_v7())] {
         ensure!(authenticate(&client, id, hash, 0.0).await? == "InvalidToken");
     }
+    let sql = "select outcome from holdfast.authenticate_key($1, null, null, null, null)";
+    ensure!(client.query_one(sql, &[&id]).await?.get::<_, String>(0) == "InvalidToken");
     ensure!(authenticate(&client, id, &HASH, 60.0).await? == "ExpiredToken");
     ensure!(audited(&db, "key.use", "alice", "ExpiredToken").await? == 1);
     ensure!(audited(&db, "key.use", "alice", "InvalidToken").await? == 0);
