@@ -9,7 +9,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_key_stands_for_its_owner_until_it_ends", a_key_stands_for_its_owner_until_it_ends);
     suite.add("who_may_make_which_key", who_may_make_which_key);
     suite.add("keys_are_seen_and_revoked_by_their_owner_and_admins", seen_and_revoked);
-    suite.add("64_at_once_make_no_more_keys_than_there_may_be", no_more_than_there_may_be);
+    suite.add("callers_at_once_make_no_more_keys_than_there_may_be", no_more_than_there_may_be);
     suite.add("bad_keys_fill_no_table", bad_keys_fill_no_table);
 }
 
