@@ -14,7 +14,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::clock::{sleep, within};
+use crate::clock::{random_bytes, sleep, within};
 use crate::outbound::{Answer, Head};
 use crate::{kv, log};
 
@@ -27,14 +27,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often it looks: as long as a fetch may take.
 const LOOKS: u32 = 50;
 
+/// How long the attempts of several instances may take to meet in the key-value store: of those that begin
+/// within it, the last one to write goes on.
+const SETTLE: Duration = Duration::from_millis(150);
+
 /// Where the document lies: `jwks` in hexadecimal. The value says which URL it came from.
 const CACHE_KEY: &str = "6a776b73";
 
 /// Who does not answer, for the client.
 const ISSUER: &str = "The issuer of tokens (jwt_jwks_url)";
 
-/// The value in the key-value store. Losing it costs a fetch; the store has no compare-and-swap, so two
-/// instances that begin at the same moment may both fetch.
+/// The value in the key-value store. Losing it costs a fetch. The store has no compare-and-swap, so
+/// instances that begin at the same moment settle it by whose attempt stays; a slow store may let two through.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Cached {
@@ -43,6 +47,8 @@ struct Cached {
     tried_at: Option<i64>,
     /// Whether the attempt is under way; whoever dies of it leaves it so, until another attempt.
     fetching: bool,
+    /// Whose attempt it is; random.
+    attempt: [u8; 16],
     document: String,
 }
 
@@ -139,7 +145,14 @@ impl PublicKeys {
         cached.url.clone_from(&self.url);
         cached.tried_at = Some(now());
         cached.fetching = true;
+        cached.attempt = random_bytes();
         write_cached(&cached).await;
+        sleep(SETTLE).await;
+        // A store that forgot it says nothing about others.
+        if self.read_cached().await.is_some_and(|now| now.attempt != cached.attempt) {
+            self.fetching_elsewhere.set(true);
+            return;
+        }
         match self.fetch().await {
             Ok((document, keys)) => {
                 cached.document = document;
