@@ -1,8 +1,10 @@
-//! `/healthz`, `/readyz` and `/openapi.json`.
+//! `/v1/keys`, `/healthz`, `/readyz` and `/openapi.json`.
+
+mod keys;
 
 use futures_util::future::join3;
 use holdfast_core::error::{Code, Error};
-use holdfast_platform::app::{App, Trace};
+use holdfast_platform::app::{App, Trace, serve};
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{kv, log, pg, reply};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -17,6 +19,9 @@ const PROBE_BUCKET: &str = "documents";
 holdfast_platform::component!(handle);
 
 async fn handle(request: Request) -> Response {
+    if request.get_path_with_query().is_some_and(|path| path.starts_with(keys::ROUTE)) {
+        return serve(request, keys::handle).await;
+    }
     let inbound = Inbound::new(request);
     let trace = Trace::of(&inbound);
     let answer = match inbound.allow(&["GET", "HEAD"]) {

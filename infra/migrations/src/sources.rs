@@ -16,7 +16,7 @@ macro_rules! sources {
 
 /// Forward only; a file that was released is never changed.
 pub(crate) const MIGRATIONS: &[Source] =
-    sources!["": "0001-tables", "0002-deletion", "0003-content"];
+    sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -25,16 +25,19 @@ pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
 pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
+    "authenticate_key",
     "begin",
     "blob_in_use",
     "blobs_without_row",
     "claim",
     "commit",
     "condemn_blobs",
+    "create_key",
     "durable",
     "etag_matches",
     "fold",
     "keep_until",
+    "list_keys",
     "may",
     "mend_usage",
     "purge",
@@ -47,6 +50,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "report_lost",
     "resolve",
     "retire",
+    "revoke_key",
     "room",
     "rows_with_blob",
     "sequence",

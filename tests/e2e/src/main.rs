@@ -7,6 +7,8 @@ mod download;
 mod errors;
 mod forms;
 mod harness;
+mod identity;
+mod issuer;
 mod objects;
 mod outage;
 mod raw;
@@ -32,6 +34,7 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
     upload::register(&mut suite);
     download::register(&mut suite);
+    identity::register(&mut suite);
     content::register(&mut suite);
     forms::register(&mut suite);
     errors::register(&mut suite);

@@ -7,19 +7,70 @@ use http::uri::{Authority, Uri};
 use crate::limits::MIN_SECRET_BYTES;
 
 /// The variables that every component reads, as `spin.toml` names them.
-pub const VARIABLES: [&str; 11] = [
+pub const VARIABLES: [&str; 14] = [
     "database_url",
     "s3_endpoint",
     "s3_region",
     "s3_access_key_id",
     "s3_secret_access_key",
+    "jwt_algorithm",
     "jwt_hs256_secret",
+    "jwt_jwks_url",
     "jwt_issuer",
     "jwt_audience",
+    "jwt_roles_claim",
     "public_url",
     "tick_secret",
     "trusted_proxies",
 ];
+
+/// The claim that holds the roles, unless the variable says another.
+pub const DEFAULT_ROLES_CLAIM: &str = "roles";
+
+/// The algorithms that tokens may be signed with. One of them is configured, and no other is taken.
+///
+/// Spec: RFC 7518, section 3.1; RFC 8037, section 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256, and a secret that both sides know.
+    Hs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl JwtAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
+
+    /// The `alg` of a token's header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+/// What bearer tokens are verified with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// The secret of [`JwtAlgorithm::Hs256`].
+    Secret(String),
+    /// Where the public keys of an algorithm are published (RFC 7517).
+    Url {
+        /// Any but [`JwtAlgorithm::Hs256`].
+        algorithm: JwtAlgorithm,
+        /// An `http` or `https` URL.
+        jwks_url: String,
+    },
+}
 
 /// A configuration that was checked as a whole. `Debug` shows no secret.
 #[derive(Clone)]
@@ -34,12 +85,14 @@ pub struct Config {
     pub s3_access_key_id: String,
     /// Its secret.
     pub s3_secret_access_key: String,
-    /// The secret that bearer tokens are signed with.
-    pub jwt_hs256_secret: String,
+    /// What bearer tokens are verified with.
+    pub jwt_keys: JwtKeys,
     /// The `iss` that a token must carry, if any.
     pub jwt_issuer: Option<String>,
     /// The `aud` that a token must carry, if any.
     pub jwt_audience: Option<String>,
+    /// The claim that holds the roles: a name, or a path with dots into nested claims.
+    pub jwt_roles_claim: String,
     /// What every URL that leaves us begins with; no slash at its end.
     pub public_url: String,
     /// The secret of `POST /internal/tick`.
@@ -86,7 +139,7 @@ impl Config {
             }
             Ok(value)
         };
-        let http_url = |variable| {
+        let http = |variable| {
             let value = required(variable)?;
             let url = Uri::try_from(&value)
                 .map_err(|error| wrong(variable, &format!("is not a URL: {error}")))?;
@@ -97,12 +150,19 @@ impl Config {
             let authority = url.authority().map_or("", Authority::as_str);
             let without_port = url.host().unwrap_or_default();
             if without_port.is_empty()
-                || (authority.len() > without_port.len() && url.port_u16().is_none())
+                || (authority.rsplit('@').next() != Some(without_port) && url.port_u16().is_none())
             {
                 return Err(wrong(variable, "has no valid host and port"));
             }
-            if value.contains(['?', '#', '@']) {
-                return Err(wrong(variable, "has a query, a fragment or a user; leave them out"));
+            if authority.contains('@') || value.contains('#') {
+                return Err(wrong(variable, "has a user or a fragment; leave them out"));
+            }
+            Ok((value, url))
+        };
+        let http_url = |variable| {
+            let (value, url) = http(variable)?;
+            if url.query().is_some() {
+                return Err(wrong(variable, "has a query; leave it out"));
             }
             Ok((value.trim_end_matches('/').to_owned(), url))
         };
@@ -111,6 +171,27 @@ impl Config {
         if !database_url.starts_with("postgres://") && !database_url.starts_with("postgresql://") {
             return Err(wrong("database_url", "does not begin with postgres://"));
         }
+        let jwt_keys = || {
+            let name = optional("jwt_algorithm");
+            let name = name.as_deref().unwrap_or(JwtAlgorithm::Hs256.as_str());
+            let algorithm = JwtAlgorithm::ALL
+                .into_iter()
+                .find(|algorithm| algorithm.as_str() == name)
+                .ok_or_else(|| wrong("jwt_algorithm", "is not HS256, RS256, ES256 or EdDSA"))?;
+            if algorithm == JwtAlgorithm::Hs256 {
+                return secret("jwt_hs256_secret").map(JwtKeys::Secret);
+            }
+            let (jwks_url, _) = http("jwt_jwks_url")?;
+            Ok(JwtKeys::Url { algorithm, jwks_url })
+        };
+        let roles_claim = || {
+            let path = optional("jwt_roles_claim");
+            let path = path.unwrap_or_else(|| DEFAULT_ROLES_CLAIM.to_owned());
+            if path.split('.').any(str::is_empty) {
+                return Err(wrong("jwt_roles_claim", "is not a path of names with dots between"));
+            }
+            Ok(path)
+        };
         let (s3_endpoint, parsed) = http_url("s3_endpoint")?;
         if parsed.path() != "/" {
             return Err(wrong("s3_endpoint", "has a path; S3 signatures need the root"));
@@ -121,9 +202,10 @@ impl Config {
             s3_region: optional("s3_region").unwrap_or_else(|| "us-east-1".to_owned()),
             s3_access_key_id: required("s3_access_key_id")?,
             s3_secret_access_key: required("s3_secret_access_key")?,
-            jwt_hs256_secret: secret("jwt_hs256_secret")?,
+            jwt_keys: jwt_keys()?,
             jwt_issuer: optional("jwt_issuer"),
             jwt_audience: optional("jwt_audience"),
+            jwt_roles_claim: roles_claim()?,
             public_url: http_url("public_url")?.0,
             tick_secret: secret("tick_secret")?,
             trusted_proxies: match optional("trusted_proxies") {
@@ -142,11 +224,22 @@ impl fmt::Debug for Config {
             .field("s3_endpoint", &self.s3_endpoint)
             .field("s3_region", &self.s3_region)
             .field("s3_access_key_id", &self.s3_access_key_id)
+            .field("jwt_keys", &self.jwt_keys)
             .field("jwt_issuer", &self.jwt_issuer)
             .field("jwt_audience", &self.jwt_audience)
+            .field("jwt_roles_claim", &self.jwt_roles_claim)
             .field("public_url", &self.public_url)
             .field("trusted_proxies", &self.trusted_proxies)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for JwtKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(_) => f.write_str("HS256"),
+            Self::Url { algorithm, jwks_url } => write!(f, "{} {jwks_url}", algorithm.as_str()),
+        }
     }
 }
 
@@ -155,8 +248,12 @@ mod tests {
     use super::*;
 
     fn with(changed: &'static str, value: Option<&'static str>) -> Result<Config, ConfigError> {
+        with_all(&[(changed, value)])
+    }
+
+    fn with_all(changes: &[(&str, Option<&str>)]) -> Result<Config, ConfigError> {
         Config::from_variables(|name| {
-            if name == changed {
+            if let Some((_, value)) = changes.iter().find(|(changed, _)| *changed == name) {
                 return value.map(str::to_owned);
             }
             let value = match name {
@@ -207,10 +304,45 @@ mod tests {
             ("public_url", Some("https://files.example.com/?a")),
             ("public_url", Some("https://files.example.com/#a")),
             ("trusted_proxies", Some("many")),
+            ("jwt_algorithm", Some("none")),
+            ("jwt_algorithm", Some("HS512")),
+            ("jwt_algorithm", Some("rs256")),
+            ("jwt_roles_claim", Some("a..b")),
         ] {
             let error = with(variable, value).expect_err(variable);
             assert_eq!(error.variable, variable);
             assert!(!error.to_string().contains("hunter2"));
         }
+    }
+    #[test]
+    fn public_keys_take_a_url_and_no_secret() {
+        for (name, algorithm) in [
+            ("RS256", JwtAlgorithm::Rs256),
+            ("ES256", JwtAlgorithm::Es256),
+            ("EdDSA", JwtAlgorithm::EdDsa),
+        ] {
+            let url = "https://id.example.com/jwks.json?tenant=7";
+            let changes = [
+                ("jwt_algorithm", Some(name)),
+                ("jwt_jwks_url", Some(url)),
+                ("jwt_hs256_secret", None),
+            ];
+            let config = with_all(&changes).expect(name);
+            assert_eq!(config.jwt_keys, JwtKeys::Url { algorithm, jwks_url: url.to_owned() });
+            for bad in
+                [None, Some(""), Some("id.example.com"), Some("ftp://x/"), Some("http://u@x/")]
+            {
+                let changes = [("jwt_algorithm", Some(name)), ("jwt_jwks_url", bad)];
+                assert_eq!(with_all(&changes).expect_err(name).variable, "jwt_jwks_url");
+            }
+        }
+        assert_eq!(with("jwt_hs256_secret", None).expect_err("HS256").variable, "jwt_hs256_secret");
+    }
+
+    #[test]
+    fn roles_are_in_the_claim_roles_unless_said_otherwise() {
+        assert_eq!(with("", None).expect("valid").jwt_roles_claim, "roles");
+        let nested = with("jwt_roles_claim", Some("realm_access.roles")).expect("valid");
+        assert_eq!(nested.jwt_roles_claim, "realm_access.roles");
     }
 }

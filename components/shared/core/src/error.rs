@@ -15,7 +15,7 @@ pub enum Code {
     BucketNotActive,
     /// The body is larger than the limit named by `rule`.
     EntityTooLarge,
-    /// The bearer token is past its `exp`.
+    /// The bearer token is past its `exp`, or the API key past its end.
     ExpiredToken,
     /// The first request under this Idempotency-Key is still under way.
     IdempotencyKeyInUse,
@@ -35,7 +35,7 @@ pub enum Code {
     InvalidDigest,
     /// The range starts behind the end.
     InvalidRange,
-    /// The bearer token is malformed, not signed by us, or not for us.
+    /// The bearer token is malformed, not signed by its issuer, or not for us; the API key is unknown or revoked.
     InvalidToken,
     /// The key is longer than 1,024 bytes or a segment of it longer than the store takes.
     KeyTooLongError,
@@ -47,6 +47,8 @@ pub enum Code {
     MethodNotAllowed,
     /// A token is needed and none was sent.
     MissingAuthentication,
+    /// There is no such API key, or it is not for this principal to know.
+    NoSuchApiKey,
     /// There is no such bucket.
     NoSuchBucket,
     /// There is no such object, or it is not for this principal to know.
@@ -71,7 +73,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
@@ -92,6 +94,7 @@ impl Code {
         Self::MetadataTooLarge,
         Self::MethodNotAllowed,
         Self::MissingAuthentication,
+        Self::NoSuchApiKey,
         Self::NoSuchBucket,
         Self::NoSuchKey,
         Self::NoSuchRoute,
@@ -128,6 +131,7 @@ impl Code {
             Self::MetadataTooLarge => "MetadataTooLarge",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::MissingAuthentication => "MissingAuthentication",
+            Self::NoSuchApiKey => "NoSuchApiKey",
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchKey => "NoSuchKey",
             Self::NoSuchRoute => "NoSuchRoute",
@@ -155,7 +159,8 @@ impl Code {
             | Self::MetadataTooLarge => 400,
             Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
             Self::AccessDenied | Self::QuotaExceeded => 403,
-            Self::NoSuchBucket
+            Self::NoSuchApiKey
+            | Self::NoSuchBucket
             | Self::NoSuchKey
             | Self::NoSuchRoute
             | Self::NoSuchUpload
@@ -198,6 +203,7 @@ impl Code {
             Self::MetadataTooLarge => "The metadata is too large",
             Self::MethodNotAllowed => "Method not allowed",
             Self::MissingAuthentication => "Authentication is required",
+            Self::NoSuchApiKey => "No such API key",
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchKey => "No such object",
             Self::NoSuchRoute => "No such route",

@@ -9,9 +9,7 @@ use holdfast_core::error::Error;
 use holdfast_core::ports::{Caller, Resolved};
 use holdfast_core::principal::Principal;
 use holdfast_s3::{Credentials, Endpoint, Signer};
-use holdfast_web::bearer;
 use holdfast_web::client_addr::client_addr;
-use holdfast_web::jwt::Verifier;
 use holdfast_web::problem::{self, Failed};
 use holdfast_web::request_id::{RequestId, TraceParent};
 use http::header::{ALLOW, CONTENT_RANGE};
@@ -24,6 +22,7 @@ use wasip3::http::types::{Request, Response};
 use crate::blobs::S3Blobs;
 use crate::catalog::{Wanted, resolve};
 use crate::clock::random_bytes;
+use crate::identity::Identity;
 use crate::inbound::Inbound;
 use crate::pg::Failure;
 use crate::{log, pg, reply};
@@ -33,7 +32,7 @@ pub struct App {
     /// The validated configuration.
     pub config: Config,
     signer: Signer,
-    verifier: Verifier,
+    identity: Identity,
     /// Reads share one connection, which pipelines them. It does not heal: see [`App::resolve`].
     reader: RefCell<Option<Rc<Connection>>>,
 }
@@ -77,13 +76,9 @@ impl App {
         let endpoint = Endpoint::parse(&config.s3_endpoint, &config.s3_region)
             .map_err(|error| wrong(format!("variable `s3_endpoint`: {error}")))?;
         let credentials = Credentials::new(&config.s3_access_key_id, &config.s3_secret_access_key);
-        let verifier = Verifier::new(
-            config.jwt_hs256_secret.as_bytes(),
-            config.jwt_issuer.as_deref(),
-            config.jwt_audience.as_deref(),
-        );
         let signer = Signer::new(endpoint, credentials, OffsetDateTime::now_utc());
-        Ok(Self { config, signer, verifier, reader: RefCell::new(None) })
+        let identity = Identity::new(&config);
+        Ok(Self { config, signer, identity, reader: RefCell::new(None) })
     }
 
     /// The blob store.
@@ -225,13 +220,13 @@ pub async fn serve(
 
 async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Caller), Error> {
     let app = App::get().await?;
-    let now = OffsetDateTime::now_utc().unix_timestamp();
-    let principal = bearer::authenticate(&inbound.headers, &app.verifier, now)?;
     let ip = client_addr(&inbound.headers, app.config.trusted_proxies);
-    let caller = Caller {
-        principal,
+    let mut caller = Caller {
+        principal: Principal::anonymous(),
         ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
         request_id: trace.id.as_str().to_owned(),
     };
+    caller.principal =
+        app.identity.principal(&inbound.headers, &caller, &app.config.database_url).await?;
     Ok((app, caller))
 }

@@ -5,6 +5,7 @@
 //! for another one of the same instance.
 
 pub mod access;
+pub mod api_keys;
 pub mod app;
 pub mod blobs;
 pub mod body;
@@ -12,12 +13,14 @@ pub mod catalog;
 pub mod clock;
 mod content;
 pub mod form;
+pub mod identity;
 pub mod inbound;
 pub mod kv;
 pub mod log;
 pub mod objects;
 pub mod outbound;
 pub mod pg;
+pub mod public_keys;
 pub mod reconcile;
 pub mod reply;
 

@@ -223,6 +223,7 @@ fn refusal(outcome: &str, rule: Option<String>) -> Error {
         }
         Code::InvalidContentType => "The bucket does not take this content type",
         Code::MissingAuthentication => "Send a bearer token in the Authorization header",
+        Code::NoSuchApiKey => "There is no such API key, or it is not yours to see",
         Code::NoSuchBucket => "There is no such bucket",
         Code::NoSuchKey => "There is no such object, or it is not yours to see",
         Code::NoSuchUpload => "The upload was given up before it was whole; send it again",

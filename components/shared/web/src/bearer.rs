@@ -1,14 +1,50 @@
-//! The Authorization header: who asks.
+//! The Authorization header, or `x-api-key`: who asks.
 //!
 //! Spec: RFC 6750 (bearer tokens), RFC 9110, section 11.
 
 use holdfast_core::error::{Code, Error};
 use holdfast_core::principal::Principal;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::api_key::ApiKey;
 use crate::header;
-use crate::jwt::{Claims, TokenError, Verifier};
+use crate::jwt::{Claims, TokenError};
+
+/// Carries an API key for clients whose Authorization header is taken.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What a request says of who asks; nothing of it is verified yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential<'a> {
+    /// Nothing: anybody.
+    None,
+    /// A JSON Web Token, or what is sent for one.
+    Token(&'a str),
+    /// An API key, well formed.
+    ApiKey(ApiKey),
+}
+
+/// The credential of a request.
+///
+/// # Errors
+/// [`Code::InvalidToken`]: a header that holds no credential, or both headers. It is never taken for
+/// anonymous, or a client's mistake would show as a missing file.
+pub fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Error> {
+    let refuse = |message| Error::new(Code::InvalidToken, message);
+    let sent = header::single(headers, &X_API_KEY)
+        .map_err(|_| refuse("The header x-api-key is one API key"))?;
+    match (token(headers)?, sent) {
+        (Some(_), Some(_)) => Err(refuse("Send authorization or x-api-key, not both")),
+        (None, None) => Ok(Credential::None),
+        (Some(token), None) if !ApiKey::looks_like(token) => Ok(Credential::Token(token)),
+        (Some(key), None) | (None, Some(key)) => {
+            ApiKey::parse(key).map(Credential::ApiKey).ok_or_else(|| {
+                refuse("The API key is not well formed; it is `hf_`, an id, and a secret")
+            })
+        }
+    }
+}
 
 /// The token of the Authorization header, or `None` if there is no such header.
 ///
@@ -30,24 +66,6 @@ pub fn token(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     Ok(Some(token))
 }
 
-/// The principal of a request; anonymous without an Authorization header.
-///
-/// `now_unix` is in seconds.
-///
-/// # Errors
-/// * [`Code::InvalidToken`]: a malformed header, or a token that does not verify.
-/// * [`Code::ExpiredToken`]: a token past its `exp`.
-pub fn authenticate(
-    headers: &HeaderMap,
-    verifier: &Verifier,
-    now_unix: i64,
-) -> Result<Principal, Error> {
-    match token(headers)? {
-        None => Ok(Principal::anonymous()),
-        Some(token) => verifier.verify(token, now_unix).map(principal).map_err(refusal),
-    }
-}
-
 /// The WWW-Authenticate of an error: every 401 must carry one.
 #[must_use]
 pub fn challenge(code: Code) -> Option<HeaderValue> {
@@ -62,17 +80,22 @@ pub fn challenge(code: Code) -> Option<HeaderValue> {
     Some(HeaderValue::from_static(challenge))
 }
 
-fn principal(claims: Claims) -> Principal {
+/// The principal that a token names.
+#[must_use]
+pub fn principal(claims: Claims) -> Principal {
     let scopes = claims.scope.map(|scope| scope.split_whitespace().map(str::to_owned).collect());
     Principal { sub: claims.sub, roles: claims.roles, scopes }
 }
 
-fn refusal(error: TokenError) -> Error {
+/// The error of a token that does not verify.
+#[must_use]
+pub fn refusal(error: TokenError) -> Error {
     let code = match error {
         TokenError::Expired => Code::ExpiredToken,
         TokenError::TooLong
         | TokenError::Malformed
         | TokenError::Algorithm
+        | TokenError::UnknownKey
         | TokenError::Signature
         | TokenError::NoExpiry
         | TokenError::NotYetValid
@@ -88,6 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::jwt::Verifier;
 
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
     /// `{"alg":"HS256"}`, `{"sub":"alice","exp":1000,"roles":["admin"],"scope":"upload  download"}`.
@@ -103,14 +127,18 @@ mod tests {
 
     fn ask(value: &str, now_unix: i64) -> Result<Principal, Error> {
         let verifier = Verifier::new(SECRET, None, None);
-        authenticate(&headers(&[value.as_bytes()]), &verifier, now_unix)
+        match credential(&headers(&[value.as_bytes()]))? {
+            Credential::None => Ok(Principal::anonymous()),
+            Credential::Token(token) => {
+                verifier.verify(token, now_unix).map(principal).map_err(refusal)
+            }
+            Credential::ApiKey(key) => panic!("{key:?}"),
+        }
     }
 
     #[test]
     fn no_header_is_anonymous() {
-        let verifier = Verifier::new(SECRET, None, None);
-        let principal = authenticate(&HeaderMap::new(), &verifier, 0).expect("anonymous");
-        assert_eq!(principal, Principal::anonymous());
+        assert_eq!(credential(&HeaderMap::new()).expect("none"), Credential::None);
     }
 
     #[test]
@@ -142,6 +170,26 @@ mod tests {
         assert_eq!(token(&twice).expect_err("twice").code, Code::InvalidToken);
         let bytes = headers(&[b"Bearer \xff"]);
         assert_eq!(token(&bytes).expect_err("bytes").code, Code::InvalidToken);
+    }
+
+    #[test]
+    fn an_api_key_comes_by_either_header_and_not_by_both() {
+        let (text, key) = ApiKey::generate([7; 16], [9; 32]);
+        let bearer = format!("Bearer {text}");
+        assert_eq!(credential(&headers(&[bearer.as_bytes()])).ok(), Some(Credential::ApiKey(key)));
+        let value = HeaderValue::from_str(&text).expect("a value");
+        let mut own = HeaderMap::from_iter([(X_API_KEY, value.clone())]);
+        assert_eq!(credential(&own).ok(), Some(Credential::ApiKey(key)));
+        own.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        assert_eq!(credential(&own).expect_err("both").code, Code::InvalidToken);
+        let mut twice = HeaderMap::from_iter([(X_API_KEY, value.clone())]);
+        twice.append(X_API_KEY, value);
+        assert_eq!(credential(&twice).expect_err("twice").code, Code::InvalidToken);
+        for bad in ["", "hf_", &text[..text.len() - 1], "hf_a_b", TOKEN] {
+            let value = HeaderValue::from_str(bad).expect("a value");
+            let own = HeaderMap::from_iter([(X_API_KEY, value)]);
+            assert_eq!(credential(&own).expect_err(bad).code, Code::InvalidToken);
+        }
     }
 
     #[test]

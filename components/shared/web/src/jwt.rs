@@ -1,4 +1,6 @@
-//! HS256 JSON Web Tokens, verified.
+//! JSON Web Tokens, verified.
+//!
+//! Which algorithm they are signed with is configuration and never the token's own word.
 //!
 //! Spec: RFC 7515 (JWS compact serialization), RFC 7519 (claims), RFC 8725 (best practice).
 
@@ -7,10 +9,14 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use holdfast_core::config::{DEFAULT_ROLES_CLAIM, JwtAlgorithm};
 use holdfast_core::limits::MIN_SECRET_BYTES;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::Sha256;
+
+use crate::jwks::KeySet;
 
 /// Longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1_024;
@@ -20,9 +26,6 @@ pub const MAX_SUBJECT_BYTES: usize = 255;
 
 /// How far the issuer's clock may be ahead of ours, in seconds (`nbf` and `iat`; `exp` is exact).
 pub const LEEWAY_SECONDS: i64 = 60;
-
-/// The one algorithm that is taken; a token that names another, or `none`, is refused.
-const ALGORITHM: &str = "HS256";
 
 /// Why a token is refused. The texts are for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,8 +37,11 @@ pub enum TokenError {
     #[error("The token is not a well-formed JSON Web Token")]
     Malformed,
     /// Signed by another algorithm, or with extensions that we do not know.
-    #[error("The token is not signed with {ALGORITHM}")]
+    #[error("The token is not signed with the algorithm that is configured here")]
     Algorithm,
+    /// No key of the issuer has its `kid`, or it has none and there are several keys.
+    #[error("The token names no key of its issuer (kid)")]
+    UnknownKey,
     /// The signature is not ours.
     #[error("The signature of the token is not valid")]
     Signature,
@@ -64,59 +70,126 @@ pub enum TokenError {
 pub struct Claims {
     /// The subject: 1 to [`MAX_SUBJECT_BYTES`] bytes without control characters.
     pub sub: String,
-    /// The `roles`; empty if there are none.
+    /// The roles, from the configured claim; empty if there are none.
     pub roles: Vec<String>,
     /// The `scope`, separated by spaces; `None` means unrestricted, empty means nothing is allowed.
     pub scope: Option<String>,
 }
 
-/// Verifies tokens of one secret. `Debug` does not show it.
+/// Verifies tokens of one algorithm. `Debug` does not show a secret.
 #[derive(Clone)]
 pub struct Verifier {
-    /// Keyed once; `None` for a secret that is too short to trust.
+    algorithm: JwtAlgorithm,
+    /// Keyed once; `None` for another algorithm, and for a secret that is too short to trust.
     mac: Option<Hmac<Sha256>>,
     issuer: Option<String>,
     audience: Option<String>,
+    /// Where the roles are: the names of nested claims, from the outside in.
+    roles_path: Vec<String>,
 }
 
 impl Verifier {
-    /// Verifies with `secret`, and checks `iss` and `aud` where they are given and not empty.
+    /// Verifies HS256 with `secret`, and checks `iss` and `aud` where they are given and not empty.
     ///
     /// A secret shorter than [`MIN_SECRET_BYTES`] (RFC 7518, section 3.2) is refused by the
     /// configuration; should one come here all the same, every token is refused.
     #[must_use]
     pub fn new(secret: &[u8], issuer: Option<&str>, audience: Option<&str>) -> Self {
-        let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let mac = Some(secret)
             .filter(|secret| secret.len() >= MIN_SECRET_BYTES)
             .and_then(|secret| Hmac::new_from_slice(secret).ok());
-        Self { mac, issuer: given(issuer), audience: given(audience) }
+        Self { mac, ..Self::with_public_keys(JwtAlgorithm::Hs256, issuer, audience) }
     }
 
-    /// Verifies a token at a time in seconds of Unix time.
+    /// Verifies an algorithm of public keys, which come with each call.
+    #[must_use]
+    pub fn with_public_keys(
+        algorithm: JwtAlgorithm,
+        issuer: Option<&str>,
+        audience: Option<&str>,
+    ) -> Self {
+        let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            algorithm,
+            mac: None,
+            issuer: given(issuer),
+            audience: given(audience),
+            roles_path: vec![DEFAULT_ROLES_CLAIM.to_owned()],
+        }
+    }
+
+    /// Takes the roles from this claim: a name, or names with dots between for nested claims.
+    #[must_use]
+    pub fn roles_claim(mut self, path: &str) -> Self {
+        self.roles_path = path.split('.').map(str::to_owned).collect();
+        self
+    }
+
+    /// Verifies an HS256 token at a time in seconds of Unix time.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify_with`], without a public key.
+    pub fn verify(&self, token: &str, now_unix: i64) -> Result<Claims, TokenError> {
+        self.verify_with(&KeySet::default(), token, now_unix)
+    }
+
+    /// Verifies a token at a time in seconds of Unix time; HS256 needs no `keys`.
     ///
     /// # Errors
     /// The first check that fails; no claim is looked at before the signature is verified.
-    pub fn verify(&self, token: &str, now_unix: i64) -> Result<Claims, TokenError> {
+    /// [`TokenError::UnknownKey`] says that newer keys may help.
+    pub fn verify_with(
+        &self,
+        keys: &KeySet,
+        token: &str,
+        now_unix: i64,
+    ) -> Result<Claims, TokenError> {
+        let Parts { header, signed, payload, signature } = self.open(token)?;
+        if self.algorithm == JwtAlgorithm::Hs256 {
+            self.check_mac(signed, &signature)?;
+        } else {
+            check_signature(keys, header.kid.as_deref(), signed, &signature)?;
+        }
+        let claims: Value = decode(payload)?;
+        let payload: Payload = decode(payload)?;
+        check_times(&payload, now_unix)?;
+        self.check_parties(&payload)?;
+        claims_of(payload, roles(&claims, &self.roles_path)?)
+    }
+
+    /// Whether a token has the shape and the algorithm that any key could verify; nothing of it is believed.
+    ///
+    /// # Errors
+    /// What [`Verifier::verify_with`] would answer whatever the keys.
+    pub fn check(&self, token: &str) -> Result<(), TokenError> {
+        self.open(token).map(drop)
+    }
+
+    fn open<'a>(&self, token: &'a str) -> Result<Parts<'a>, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-        check_header(&decode(header)?)?;
-        self.check_signature(signed, signature)?;
-        let payload: Payload = decode(payload)?;
-        check_times(&payload, now_unix)?;
-        self.check_parties(&payload)?;
-        claims(payload)
+        let header: Header = decode(header)?;
+        self.check_header(&header)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
+        Ok(Parts { header, signed, payload, signature })
     }
 
-    fn check_signature(&self, signed: &str, signature: &str) -> Result<(), TokenError> {
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
+    fn check_header(&self, header: &Header) -> Result<(), TokenError> {
+        // `crit` lists extensions that must be understood, and we understand none.
+        if header.alg != self.algorithm.as_str() || header.crit.is_some() {
+            return Err(TokenError::Algorithm);
+        }
+        Ok(())
+    }
+
+    fn check_mac(&self, signed: &str, signature: &[u8]) -> Result<(), TokenError> {
         let mut mac = self.mac.clone().ok_or(TokenError::Signature)?;
         mac.update(signed.as_bytes());
         // Constant-time, and for the whole length: a truncated signature is another one.
-        mac.verify_slice(&signature).map_err(|_| TokenError::Signature)
+        mac.verify_slice(signature).map_err(|_| TokenError::Signature)
     }
 
     fn check_parties(&self, payload: &Payload) -> Result<(), TokenError> {
@@ -134,17 +207,27 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
+            .field("algorithm", &self.algorithm)
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
             .finish_non_exhaustive()
     }
 }
 
+/// A token in its parts, its claims still closed.
+struct Parts<'a> {
+    header: Header,
+    signed: &'a str,
+    payload: &'a str,
+    signature: Vec<u8>,
+}
+
 /// The protected header, as far as it decides anything.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
-    crit: Option<serde_json::Value>,
+    kid: Option<String>,
+    crit: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -155,7 +238,6 @@ struct Payload {
     iat: Option<NumericDate>,
     iss: Option<String>,
     aud: Option<Audience>,
-    roles: Option<Vec<String>>,
     scope: Option<String>,
 }
 
@@ -198,12 +280,32 @@ fn decode<T: DeserializeOwned>(part: &str) -> Result<T, TokenError> {
     serde_json::from_str(text).map_err(|_| TokenError::Malformed)
 }
 
-fn check_header(header: &Header) -> Result<(), TokenError> {
-    // `crit` lists extensions that must be understood, and we understand none.
-    if header.alg != ALGORITHM || header.crit.is_some() {
-        return Err(TokenError::Algorithm);
+fn check_signature(
+    keys: &KeySet,
+    key_id: Option<&str>,
+    signed: &str,
+    signature: &[u8],
+) -> Result<(), TokenError> {
+    let mut candidates = keys.candidates(key_id).peekable();
+    candidates.peek().ok_or(TokenError::UnknownKey)?;
+    if candidates.any(|key| key.verifies(signed.as_bytes(), signature)) {
+        return Ok(());
     }
-    Ok(())
+    Err(TokenError::Signature)
+}
+
+/// The roles at a path into the claims: a list of texts, or one text with spaces between.
+fn roles(claims: &Value, path: &[String]) -> Result<Vec<String>, TokenError> {
+    let found = path.iter().try_fold(claims, |claim, name| claim.get(name));
+    match found {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(text.split_whitespace().map(str::to_owned).collect()),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|role| role.as_str().map(str::to_owned).ok_or(TokenError::Malformed))
+            .collect(),
+        Some(_) => Err(TokenError::Malformed),
+    }
 }
 
 fn check_times(payload: &Payload, now_unix: i64) -> Result<(), TokenError> {
@@ -220,12 +322,11 @@ fn check_times(payload: &Payload, now_unix: i64) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn claims(payload: Payload) -> Result<Claims, TokenError> {
+fn claims_of(payload: Payload, roles: Vec<String>) -> Result<Claims, TokenError> {
     let sub = payload.sub.unwrap_or_default();
     if !(1..=MAX_SUBJECT_BYTES).contains(&sub.len()) || has_control(&sub) {
         return Err(TokenError::Subject);
     }
-    let roles = payload.roles.unwrap_or_default();
     // PostgreSQL refuses a NUL in text: that would be a 500 where a 401 belongs.
     if roles.iter().chain(&payload.scope).any(|text| has_control(text)) {
         return Err(TokenError::Malformed);

@@ -213,9 +213,35 @@ fn subjects() {
 
 #[test]
 fn roles_and_scopes_hold_nothing_that_sql_refuses() {
-    for bad in [json!({"roles": ["a\u{0}"]}), json!({"scope": "a\u{0}"}), json!({"roles": "admin"})]
-    {
+    for bad in [json!({"roles": ["a\u{0}"]}), json!({"scope": "a\u{0}"})] {
         assert_eq!(verify(&bad), Err(TokenError::Malformed), "{bad}");
+    }
+}
+
+#[test]
+fn roles_are_a_list_or_a_text_at_the_configured_path() {
+    let of = |path: &str, changes: Value| {
+        let token = token(&payload(&changes));
+        verifier().roles_claim(path).verify(&token, NOW).map(|claims| claims.roles.join(","))
+    };
+    for (path, changes, wanted) in [
+        ("roles", json!({"roles": ["a", "b c"]}), Ok("a,b c")),
+        ("roles", json!({"roles": " a  b "}), Ok("a,b")),
+        ("roles", json!({"roles": []}), Ok("")),
+        ("roles", json!({"roles": null}), Ok("")),
+        ("roles", json!({}), Ok("")),
+        ("groups", json!({"roles": ["admin"]}), Ok("")),
+        ("realm_access.roles", json!({"realm_access": {"roles": ["admin"]}}), Ok("admin")),
+        ("realm_access.roles", json!({"realm_access.roles": ["admin"]}), Ok("")),
+        ("realm_access.roles", json!({"realm_access": ["roles"]}), Ok("")),
+        ("a.b.c", json!({"a": {"b": {"c": "x"}}}), Ok("x")),
+        ("roles", json!({"roles": 7}), Err(TokenError::Malformed)),
+        ("roles", json!({"roles": {"admin": true}}), Err(TokenError::Malformed)),
+        ("roles", json!({"roles": ["a", 7]}), Err(TokenError::Malformed)),
+        ("roles", json!({"roles": ["a", ["b"]]}), Err(TokenError::Malformed)),
+        ("a.b", json!({"a": {"b": ["x\u{0}"]}}), Err(TokenError::Malformed)),
+    ] {
+        assert_eq!(of(path, changes.clone()), wanted.map(str::to_owned), "{path} {changes}");
     }
 }
 
@@ -242,7 +268,7 @@ fn a_secret_that_is_too_short_verifies_nothing() {
 #[test]
 fn debug_shows_no_secret() {
     let shown = format!("{:?}", Verifier::new(SECRET, Some("iss"), None));
-    assert_eq!(shown, r#"Verifier { issuer: Some("iss"), audience: None, .. }"#);
+    assert_eq!(shown, r#"Verifier { algorithm: Hs256, issuer: Some("iss"), audience: None, .. }"#);
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows the time or makes random bytes: all three are passed in, so
 //! `cargo test` runs the whole crate natively.
 
+pub mod api_key;
 pub mod bearer;
 pub mod client_addr;
 pub mod conditional;
@@ -13,11 +14,15 @@ pub mod disposition;
 pub mod form_data;
 pub mod http_date;
 pub mod idempotency;
+pub mod jwks;
 pub mod jwt;
+pub mod key_cache;
+pub mod key_request;
 pub mod metadata;
 pub mod path;
 pub mod problem;
 pub mod range;
 pub mod request_id;
+pub mod signature;
 
 mod header;

@@ -9,6 +9,7 @@ mod deletion;
 mod events;
 mod harness;
 mod idempotency;
+mod keys;
 mod migrating;
 mod permission;
 mod quota;
@@ -36,6 +37,7 @@ fn main() -> Result<ExitCode> {
     deletion::register(&mut suite);
     events::register(&mut suite);
     idempotency::register(&mut suite);
+    keys::register(&mut suite);
     migrating::register(&mut suite);
     permission::register(&mut suite);
     quota::register(&mut suite);

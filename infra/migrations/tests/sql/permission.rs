@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("may_by_principal_action_and_policy", may_by_principal_action_and_policy);
+    suite.add("may_in_every_combination", may_in_every_combination);
     suite.add("etag_matches_by_rfc_9110", etag_matches_by_rfc_9110);
     suite.add("type_allowed_with_wildcards", type_allowed_with_wildcards);
 }
@@ -97,6 +98,139 @@ async fn may_by_principal_action_and_policy(db: Db) -> Result<()> {
     ] {
         ensure!(client.query_one(sql, &[]).await?.get::<_, bool>(0), "{sql}");
     }
+    Ok(())
+}
+
+/// One question to `may`, in words; `allowed` states the rules again, apart from the SQL.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    sub: &'static str,
+    is_admin: bool,
+    /// `None` is unrestricted.
+    scopes: Option<&'static [&'static str]>,
+    action: &'static str,
+    bucket_owner: &'static str,
+    object_owner: Option<&'static str>,
+    visibility: &'static str,
+    writers: &'static str,
+    readers: &'static str,
+}
+
+impl Question {
+    /// Each combination once.
+    fn all() -> Vec<Self> {
+        let scopes: [Option<&'static [&'static str]>; 9] = [
+            None,
+            Some(&[]),
+            Some(&["upload"]),
+            Some(&["download"]),
+            Some(&["delete"]),
+            Some(&["admin"]),
+            Some(&["upload", "download"]),
+            Some(&["upload", "download", "delete"]),
+            Some(&["other"]),
+        ];
+        let mut all = vec![];
+        for sub in ["", "stranger", "writer", "boss", "system"] {
+            for is_admin in [false, true] {
+                for scopes in scopes {
+                    for action in ACTIONS.into_iter().chain(["fly"]) {
+                        for bucket_owner in ["boss", "system"] {
+                            for object_owner in [None, Some("writer"), Some("boss")] {
+                                for visibility in ["private", "public-read"] {
+                                    for writers in ["authenticated", "owner"] {
+                                        for readers in ["authenticated", "owner"] {
+                                            all.push(Self {
+                                                sub,
+                                                is_admin,
+                                                scopes,
+                                                action,
+                                                bucket_owner,
+                                                object_owner,
+                                                visibility,
+                                                writers,
+                                                readers,
+                                            });
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The rules, one refusal after another.
+    fn allowed(self) -> bool {
+        if self.action == "read" && self.visibility == "public-read" {
+            return true;
+        }
+        if self.sub.is_empty() {
+            return false;
+        }
+        let word = match self.action {
+            "read" | "list" => "download",
+            "write" => "upload",
+            other => other,
+        };
+        let in_scope =
+            self.scopes.is_none_or(|scopes| scopes.contains(&word) || scopes.contains(&"admin"));
+        if !in_scope {
+            return false;
+        }
+        if self.is_admin {
+            return true;
+        }
+        let runs_the_bucket = self.sub == self.bucket_owner && self.sub != "system";
+        let owns_the_object = self.object_owner == Some(self.sub);
+        match self.action {
+            "read" => runs_the_bucket || owns_the_object || self.readers == "authenticated",
+            "list" => {
+                runs_the_bucket
+                    || self.readers == "authenticated"
+                    || self.writers == "authenticated"
+            }
+            "write" if self.object_owner.is_some() && !owns_the_object => false,
+            "write" => runs_the_bucket || self.writers == "authenticated",
+            "delete" => runs_the_bucket || owns_the_object,
+            "admin" => runs_the_bucket,
+            _ => false,
+        }
+    }
+}
+
+async fn may_in_every_combination(db: Db) -> Result<()> {
+    let questions = Question::all();
+    ensure!(questions.len() == 5 * 2 * 9 * 6 * 2 * 3 * 2 * 2 * 2, "{}", questions.len());
+    let rows: Vec<_> = questions
+        .iter()
+        .map(|q| {
+            serde_json::json!({
+                "sub": q.sub, "roles": if q.is_admin { vec!["other", "admin"] } else { vec!["other"] },
+                "scopes": q.scopes, "action": q.action, "bucket_owner": q.bucket_owner,
+                "object_owner": q.object_owner,
+                "policy": {"visibility": q.visibility, "writers": q.writers, "readers": q.readers},
+            })
+        })
+        .collect();
+    let sql = "select holdfast.may(q.sub, q.roles, q.scopes, q.action, q.bucket_owner, q.policy, q.object_owner) \
+               from rows from (jsonb_to_recordset($1::text::jsonb) as (sub text, roles text[], scopes text[], \
+               action text, bucket_owner text, object_owner text, policy jsonb)) with ordinality \
+               as q (sub, roles, scopes, action, bucket_owner, object_owner, policy, number) order by q.number";
+    let rows = serde_json::Value::Array(rows).to_string();
+    let answers = db.connect().await?.query(sql, &[&rows]).await?;
+    ensure!(answers.len() == questions.len(), "{} answers", answers.len());
+    let mut granted = 0;
+    for (question, answer) in questions.iter().zip(answers) {
+        let answer: bool = answer.get(0);
+        ensure!(answer == question.allowed(), "{question:?}: {answer}");
+        granted += usize::from(answer);
+    }
+    // Neither side says the same to all.
+    ensure!((1_000..questions.len() - 1_000).contains(&granted), "{granted}");
     Ok(())
 }
 

@@ -1,0 +1,143 @@
+//! `/v1/keys`: API keys, made, listed and revoked.
+
+use holdfast_core::error::{Code, Error};
+use holdfast_core::names::VersionId;
+use holdfast_core::ports::{Body as _, Clock as _};
+use holdfast_platform::api_keys::{self, NewKey};
+use holdfast_platform::app::Context;
+use holdfast_platform::clock::{WasiClock, random_bytes};
+use holdfast_platform::inbound::Inbound;
+use holdfast_platform::reply;
+use holdfast_web::api_key::ApiKey;
+use holdfast_web::key_request::{KeyRequest, MAX_BODY_BYTES};
+use holdfast_web::path::Query;
+use http::header::{CACHE_CONTROL, LOCATION};
+use http::{HeaderMap, HeaderValue};
+use serde_json::json;
+use uuid::Uuid;
+use wasip3::http::types::Response;
+
+/// What the paths begin with.
+pub(crate) const ROUTE: &str = "/v1/keys";
+
+/// Keys of a page, unless said otherwise.
+const DEFAULT_LIMIT: i32 = 50;
+
+/// The most keys of a page.
+const MAX_LIMIT: i32 = 200;
+
+/// Answers a request whose path begins with [`ROUTE`].
+pub(crate) async fn handle(context: &Context, inbound: Inbound) -> Result<Response, Error> {
+    let path = inbound.path.clone();
+    let id = match path.strip_prefix(ROUTE) {
+        Some("") => None,
+        Some(rest) => Some(rest.strip_prefix('/').filter(|id| !id.is_empty()).ok_or_else(missing)?),
+        None => return Err(missing()),
+    };
+    inbound.allow(if id.is_some() { &["DELETE"] } else { &["GET", "HEAD", "POST"] })?;
+    if context.caller.principal.is_anonymous() {
+        return Err(Error::new(
+            Code::MissingAuthentication,
+            "Send a bearer token in the Authorization header",
+        ));
+    }
+    match (id, inbound.method.as_str()) {
+        (Some(id), _) => revoke(context, id).await,
+        (None, "POST") => create(context, inbound).await,
+        (None, _) => list(context, &inbound).await,
+    }
+}
+
+fn missing() -> Error {
+    Error::new(Code::NoSuchRoute, "There is no such route")
+}
+
+async fn create(context: &Context, inbound: Inbound) -> Result<Response, Error> {
+    let request = KeyRequest::parse(&body(inbound).await?)?;
+    let id = VersionId::generate(WasiClock.now(), &random_bytes());
+    let id = Uuid::try_parse(&id.to_string()).map_err(Error::internal)?.into_bytes();
+    let (text, key) = ApiKey::generate(id, random_bytes());
+    let caller = &context.caller;
+    let new = NewKey {
+        name: &request.name,
+        owner: request.owner.as_deref().unwrap_or(&caller.principal.sub),
+        roles: &request.roles,
+        scopes: &request.scopes,
+        seconds: request.seconds,
+    };
+    let config = &context.app.config;
+    let shown = api_keys::create(&config.database_url, &key, &new, caller).await?;
+    let mut headers = headers(context);
+    let location = format!("{}{ROUTE}/{}", config.public_url, shown.id);
+    headers.insert(LOCATION, HeaderValue::try_from(location).map_err(Error::internal)?);
+    let mut answer = serde_json::to_value(shown).map_err(Error::internal)?;
+    // Here, and never again.
+    answer["key"] = text.into();
+    Ok(reply::json(201, headers, &answer))
+}
+
+async fn list(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
+    let query = Query::parse(Some(&inbound.query))?;
+    let owner = query.get("owner")?.unwrap_or(&context.caller.principal.sub);
+    if owner.is_empty() || owner.chars().any(char::is_control) {
+        return Err(Error::new(Code::InvalidArgument, "owner is a subject"));
+    }
+    let before = query.get("cursor")?.map(cursor).transpose()?;
+    let limit = match query.get("limit")? {
+        None => DEFAULT_LIMIT,
+        Some(text) => {
+            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+                Error::new(
+                    Code::InvalidArgument,
+                    format!("limit is a number from 1 to {MAX_LIMIT}"),
+                )
+            })?
+        }
+    };
+    let url = &context.app.config.database_url;
+    // One more than is shown tells whether there is another page.
+    let mut keys =
+        api_keys::list(url, owner, before.as_deref(), limit + 1, &context.caller).await?;
+    let shown = usize::try_from(limit).unwrap_or_default();
+    let more = keys.len() > shown;
+    keys.truncate(shown);
+    let next = keys.last().filter(|_| more).map(|key| key.id.clone());
+    let answer = json!({ "keys": keys, "cursor": next });
+    if inbound.method == http::Method::HEAD {
+        return Ok(reply::empty(200, &headers(context)));
+    }
+    Ok(reply::json(200, headers(context), &answer))
+}
+
+fn cursor(text: &str) -> Result<String, Error> {
+    Uuid::try_parse(text)
+        .map(|id| id.to_string())
+        .map_err(|_| Error::new(Code::InvalidArgument, "cursor is what the page before answered"))
+}
+
+async fn revoke(context: &Context, id: &str) -> Result<Response, Error> {
+    // What is no id names no key.
+    let id = Uuid::try_parse(id)
+        .map_err(|_| Error::new(Code::NoSuchApiKey, "There is no such API key"))?;
+    api_keys::revoke(&context.app.config.database_url, &id.to_string(), &context.caller).await?;
+    Ok(reply::empty(204, &headers(context)))
+}
+
+fn headers(context: &Context) -> HeaderMap {
+    let mut headers = context.headers();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+}
+
+async fn body(inbound: Inbound) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let mut body = inbound.body;
+    while let Some(chunk) = body.read().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_BODY_BYTES {
+            let message = format!("The body is longer than {MAX_BODY_BYTES} bytes");
+            return Err(Error::new(Code::EntityTooLarge, message));
+        }
+    }
+    Ok(bytes)
+}
