@@ -41,6 +41,10 @@ pub(crate) enum Measurement {
     SmallPut,
     /// 4 KiB and 64 KiB GET on 16 connections.
     SmallGet,
+    /// 4 KiB and 64 KiB GET of one object on 16 connections.
+    HotGet,
+    /// 64 MiB PUT with each digest that a client may declare.
+    Digests,
     /// One request at a time: what a small request's time goes to.
     Latency,
     /// GET of a 200 KB image by a fresh instance.

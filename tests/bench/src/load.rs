@@ -21,6 +21,10 @@ pub(crate) enum Operation {
     Put,
     /// Reads one of [`Job::keys`] objects.
     Get,
+    /// Stores an object that anybody may read.
+    PutPublic,
+    /// Reads one of those, without a token.
+    GetPublic,
     /// Asks a component for nothing.
     Healthz,
 }
@@ -44,6 +48,8 @@ impl Job {
         match self.operation {
             Operation::Put => target.put(self.side, &key, Payload::sized(self.size)),
             Operation::Get => target.get(self.side, &key),
+            Operation::PutPublic => target.put_public(self.side, &key, Payload::sized(self.size)),
+            Operation::GetPublic => target.get_public(self.side, &key),
             Operation::Healthz => target.healthz(),
         }
     }
@@ -58,7 +64,8 @@ impl Job {
         let start = Instant::now();
         let bytes = connection.send(self.request(target, number)?).await?;
         let elapsed = start.elapsed();
-        let whole = self.operation != Operation::Get || bytes == self.size;
+        let is_read = matches!(self.operation, Operation::Get | Operation::GetPublic);
+        let whole = !is_read || bytes == self.size;
         ensure!(whole, "{bytes} bytes of {} came back", self.size);
         Ok(elapsed)
     }

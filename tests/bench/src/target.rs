@@ -13,6 +13,8 @@ use crate::payload::Payload;
 
 /// A private bucket without a limit on types; both sides use it.
 const BUCKET: &str = "documents";
+/// What anybody may read.
+const PUBLIC: &str = "assets";
 const CONTENT: &str = "application/octet-stream";
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
@@ -55,17 +57,37 @@ impl Target {
 
     /// Stores `payload`; `key` is plain ASCII.
     pub(crate) fn put(&self, side: Side, key: &str, payload: Payload) -> Result<Request<Payload>> {
+        self.put_into(BUCKET, side, key, payload)
+    }
+
+    /// Stores `payload` where anybody may read it.
+    pub(crate) fn put_public(
+        &self,
+        side: Side,
+        key: &str,
+        payload: Payload,
+    ) -> Result<Request<Payload>> {
+        self.put_into(PUBLIC, side, key, payload)
+    }
+
+    fn put_into(
+        &self,
+        bucket: &str,
+        side: Side,
+        key: &str,
+        payload: Payload,
+    ) -> Result<Request<Payload>> {
         let content_length = payload.content_length();
         let request = match side {
             Side::Direct => self.signed(&PutObject {
-                bucket: BUCKET,
+                bucket,
                 key,
                 content_type: CONTENT,
                 content_length,
                 ..PutObject::default()
             }),
             Side::Holdfast => {
-                let request = self.bearer(Method::PUT, &format!("/v1/upload/{BUCKET}/{key}"));
+                let request = self.bearer(Method::PUT, &format!("/v1/upload/{bucket}/{key}"));
                 let request = request.header(CONTENT_TYPE, CONTENT);
                 match content_length {
                     Some(bytes) => request.header(CONTENT_LENGTH, bytes),
@@ -81,6 +103,17 @@ impl Target {
         let request = match side {
             Side::Direct => self.signed(&GetObject { bucket: BUCKET, key, ..GetObject::default() }),
             Side::Holdfast => self.bearer(Method::GET, &format!("/v1/download/{BUCKET}/{key}")),
+        };
+        Ok(request.body(Payload::empty())?)
+    }
+
+    /// Reads an object of [`Target::put_public`]: signed on the one side, without a token on the other.
+    pub(crate) fn get_public(&self, side: Side, key: &str) -> Result<Request<Payload>> {
+        let request = match side {
+            Side::Direct => self.signed(&GetObject { bucket: PUBLIC, key, ..GetObject::default() }),
+            Side::Holdfast => Request::builder()
+                .uri(format!("/v1/download/{PUBLIC}/{key}"))
+                .header(HOST, &self.authority),
         };
         Ok(request.body(Payload::empty())?)
     }

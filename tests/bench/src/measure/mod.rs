@@ -1,6 +1,8 @@
 //! The measurements, one a file.
 
 mod cold_image;
+mod digests;
+mod hot_get;
 mod instantiate;
 mod large_get;
 mod large_put;
@@ -49,6 +51,8 @@ async fn one(bench: &Bench, measurement: Measurement) -> Result<Table> {
         Measurement::LargeGet => large_get::measure(bench).await,
         Measurement::SmallPut => small_put::measure(bench).await,
         Measurement::SmallGet => small_get::measure(bench).await,
+        Measurement::HotGet => hot_get::measure(bench).await,
+        Measurement::Digests => digests::measure(bench).await,
         Measurement::Latency => latency::measure(bench).await,
         Measurement::ColdImage => cold_image::measure(bench).await,
         Measurement::Instantiate => instantiate::measure(bench).await,
