@@ -22,12 +22,6 @@ pub(crate) struct Cli {
     /// About a minute: short pauses, and fewer connections in the overload
     #[arg(long)]
     pub(crate) short: bool,
-    /// Deletes are part of the load
-    #[arg(long)]
-    pub(crate) deletes: bool,
-    /// Call `/internal/reconcile`, and insist that no blob without a row is left
-    #[arg(long)]
-    pub(crate) reconcile: bool,
     /// Only faults whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,

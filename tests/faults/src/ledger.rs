@@ -31,6 +31,8 @@ pub(crate) struct Ledger {
     pub(crate) by_key: HashMap<Arc<Key>, Vec<usize>>,
     /// Blobs that have no row, since PostgreSQL was killed: bucket and S3 key.
     pub(crate) unlisted: HashSet<(String, String)>,
+    /// How many of them there were in all, before the reconciler deleted them.
+    pub(crate) seen_unlisted: usize,
     pub(crate) counts: Counts,
 }
 

@@ -38,7 +38,6 @@ const BUCKETS: [&str; 2] = ["documents", "assets"];
 pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) history: History,
-    pub(crate) deletes: bool,
     tick_secret: String,
     origin: Instant,
     next_write: AtomicU64,
@@ -46,12 +45,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(client: Client, tick_secret: &str, deletes: bool) -> Self {
+    pub(crate) fn new(client: Client, tick_secret: &str) -> Self {
         let tick_secret = tick_secret.to_owned();
         Self {
             client,
             history: History::default(),
-            deletes,
             tick_secret,
             origin: Instant::now(),
             next_write: AtomicU64::new(1),
@@ -291,10 +289,7 @@ async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
         }
         90..93 => world.leave(shared).await,
         93..95 => world.tick().await,
-        _ if world.deletes => world.delete(shared).await,
-        _ => {
-            world.get(shared, None).await;
-        }
+        _ => world.delete(shared).await,
     }
 }
 

@@ -84,8 +84,11 @@ impl Report<'_> {
         for (name, count) in lines {
             say(format!("{name:<32}{count:>10}"));
         }
-        let unlisted = self.ledger.unlisted.len();
-        say(format!("{:<32}{unlisted:>10}  for the reconciler", "unlisted blobs (no row)"));
+        let unlisted = self.ledger.seen_unlisted;
+        say(format!(
+            "{:<32}{unlisted:>10}  which the reconciler deleted",
+            "blobs that lost their row"
+        ));
         say(format!("{:<32}{:>10}  each followed by a comparison of all", "vacuums", self.vacuums));
     }
 

@@ -41,7 +41,7 @@ impl Rig {
     ///
     /// # Errors
     /// What does not start, in a sentence.
-    pub(crate) async fn start(folder: &Path, reconcile: bool, rng: &mut Rng) -> Result<Self> {
+    pub(crate) async fn start(folder: &Path, rng: &mut Rng) -> Result<Self> {
         let tools = tokio::task::spawn_blocking(tools).await??;
         let disk = Disk::prepare(&folder.join("disk"), &folder.join("disk.ext4"))?;
         let keys = S3Keys {
@@ -66,10 +66,8 @@ impl Rig {
         });
         options.tick_every = None;
         options.variables = over_links(&postgres, &to_postgres, &to_seaweedfs);
-        if reconcile {
-            let age = ORPHAN_AGE_SECONDS.to_string();
-            options.variables.insert("orphan_age_seconds".to_owned(), age);
-        }
+        let age = ORPHAN_AGE_SECONDS.to_string();
+        options.variables.insert("orphan_age_seconds".to_owned(), age);
         let stack = Stack::start(options).await?;
         let front = Link::to(port(&stack.url())?, rng.fork()).await?;
         let observed = Arc::new(Mutex::new(Observed::default()));

@@ -42,7 +42,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         .prefix("holdfast-faults-")
         .tempdir()
         .context("cannot create a temporary folder")?;
-    let rig = Rig::start(folder.path(), cli.reconcile, &mut rng).await?;
+    let rig = Rig::start(folder.path(), &mut rng).await?;
     let mut run = Run::new(cli, &rig, rng)?;
     let result = run.all(&kinds, rounds).await;
     run.report(result.as_ref().ok().and_then(Option::as_ref));
@@ -71,7 +71,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(cli: &'a Cli, rig: &'a Rig, rng: Rng) -> Result<Self> {
-        let world = World::new(rig.linked_client()?, rig.stack.tick_secret(), cli.deletes);
+        let world = World::new(rig.linked_client()?, rig.stack.tick_secret());
         Ok(Self {
             cli,
             rig,
@@ -145,8 +145,7 @@ impl<'a> Run<'a> {
         let loaded = begun.elapsed();
 
         let before = self.ledger.writes.len();
-        let options =
-            Options { rows_may_be_gone: fault.kills_postgres(), reconcile: self.cli.reconcile };
+        let options = Options { rows_may_be_gone: fault.kills_postgres() };
         let wrong = verify::round(self.rig, &self.world, &mut self.ledger, options).await?;
         self.rounds += 1;
         say(format!(

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use holdfast_dev::connect;
 use serde_json::{Value, json};
 
+use self::versions::Reader;
 use crate::client::Client;
 use crate::history::{Key, Read};
 use crate::ledger::Ledger;
@@ -52,11 +53,9 @@ pub(crate) struct Violation {
 pub(crate) struct Options {
     /// PostgreSQL was killed, so that blobs may have lost their row.
     pub(crate) rows_may_be_gone: bool,
-    /// Let the reconciler remove them, and insist on it.
-    pub(crate) reconcile: bool,
 }
 
-/// With `--reconcile` the application may delete a blob without a row that is older than this, in seconds.
+/// The application may delete a blob without a row that is older than this, in seconds.
 pub(crate) const ORPHAN_AGE_SECONDS: u64 = 1;
 
 /// Ticks until nothing is left to do, at most.
@@ -82,13 +81,15 @@ pub(crate) async fn round(
     tick_until_done(rig, &client, &database).await?;
     let rows = sql::rows(&database).await?;
 
-    let mut wrong = versions::resolve(&client, ledger, &rows).await;
-    wrong.extend(versions::of_keys(&client, ledger, &rows, &touched).await);
+    let reader = Reader { client: &client, s3: rig.s3() };
+    let mut wrong = versions::resolve(reader, ledger, &rows).await;
+    wrong.extend(versions::of_keys(reader, ledger, &rows, &touched).await);
     read_current(world, &client, ledger, &mut touched).await;
     wrong.extend(register::check(ledger, &touched));
     wrong.extend(sql::check(&database).await?);
     wrong.extend(store::check(rig.s3(), ledger, &rows, options).await?);
-    if options.reconcile && !ledger.unlisted.is_empty() {
+    ledger.seen_unlisted += ledger.unlisted.len();
+    if !ledger.unlisted.is_empty() {
         ledger.unlisted = reconcile(rig, &client, &ledger.unlisted).await?;
         wrong.extend(ledger.unlisted.iter().map(|(bucket, s3_key)| {
             let text = format!("{bucket}/{s3_key} has no row, and the reconciler left it");
@@ -109,7 +110,7 @@ pub(crate) async fn everything(rig: &Rig, ledger: &Ledger) -> Result<Vec<Violati
     let client = rig.direct_client()?;
     let database = connect(rig.postgres.url().as_str()).await?;
     let rows = sql::rows(&database).await?;
-    Ok(versions::all(&client, ledger, &rows).await)
+    Ok(versions::all(Reader { client: &client, s3: rig.s3() }, ledger, &rows).await)
 }
 
 /// What is current now is one more read of each key.

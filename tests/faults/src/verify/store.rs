@@ -78,6 +78,7 @@ async fn list(s3: &S3Client, bucket: &str) -> Result<HashMap<String, u64>> {
             prefix: PREFIX,
             continuation_token: token.as_deref(),
             max_keys: Some(PAGE),
+            ..Default::default()
         };
         let page = ListObjectsV2::parse(&s3.call(&action, "").await?)?;
         found.extend(page.objects.into_iter().map(|object| (object.key, object.size)));

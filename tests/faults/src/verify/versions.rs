@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use holdfast_dev::S3Client;
+use holdfast_s3::GetObject;
 
 use super::register::told;
 use super::{Kind, Row, Violation};
@@ -13,12 +15,25 @@ use crate::content::{Sha, hex, sha};
 use crate::history::{Key, Outcome, Write};
 use crate::ledger::Ledger;
 
+/// How a version is read.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    /// As its owner reads it.
+    pub(super) client: &'a Client,
+    /// For what is in the trash, which no route serves.
+    pub(super) s3: &'a S3Client,
+}
+
 /// Versions that are read at the same time.
 const READERS: usize = 8;
 
 /// Finds out which writes without a promise have happened: their version is committed, and its bytes are
 /// theirs. A version that is no such write's is one that must not be there.
-pub(super) async fn resolve(client: &Client, ledger: &mut Ledger, rows: &[Row]) -> Vec<Violation> {
+pub(super) async fn resolve(
+    reader: Reader<'_>,
+    ledger: &mut Ledger,
+    rows: &[Row],
+) -> Vec<Violation> {
     let mut wrong = Vec::new();
     let keys: HashMap<(String, String), Arc<Key>> = ledger
         .by_key
@@ -33,7 +48,7 @@ pub(super) async fn resolve(client: &Client, ledger: &mut Ledger, rows: &[Row]) 
             wrong.push(torn(row, "nobody wrote to this key"));
             continue;
         };
-        let read = match read(client, key, &row.version).await {
+        let read = match reader.read(key, row).await {
             Ok(read) => read,
             Err(why) => {
                 wrong.push(torn(row, &format!("it cannot be read: {why}")));
@@ -70,28 +85,28 @@ fn torn(row: &Row, what: &str) -> Violation {
 
 /// Reads the promised versions of these keys.
 pub(super) async fn of_keys(
-    client: &Client,
+    reader: Reader<'_>,
     ledger: &Ledger,
     rows: &[Row],
     keys: &HashSet<Arc<Key>>,
 ) -> Vec<Violation> {
     let writes = keys.iter().flat_map(|key| ledger.writes_of(key));
-    compare(client, rows, writes.collect()).await
+    compare(reader, rows, writes.collect()).await
 }
 
 /// Reads all promised versions.
-pub(super) async fn all(client: &Client, ledger: &Ledger, rows: &[Row]) -> Vec<Violation> {
-    compare(client, rows, ledger.writes.iter().collect()).await
+pub(super) async fn all(reader: Reader<'_>, ledger: &Ledger, rows: &[Row]) -> Vec<Violation> {
+    compare(reader, rows, ledger.writes.iter().collect()).await
 }
 
-async fn compare(client: &Client, rows: &[Row], writes: Vec<&Write>) -> Vec<Violation> {
+async fn compare(reader: Reader<'_>, rows: &[Row], writes: Vec<&Write>) -> Vec<Violation> {
     let rows: HashMap<&str, &Row> = rows.iter().map(|row| (row.version.as_str(), row)).collect();
     let known = writes.into_iter().filter_map(|write| Some((write, write.version.as_deref()?)));
     stream::iter(known)
         .map(|(write, version)| {
             let row = rows.get(version).copied();
             async move {
-                let why = one(client, write, version, row).await.err()?;
+                let why = one(reader, write, row).await.err()?;
                 let text = format!(
                     "{}/{}: {why}\n    {}\n    its row: {row:?}",
                     write.key.bucket,
@@ -107,12 +122,7 @@ async fn compare(client: &Client, rows: &[Row], writes: Vec<&Write>) -> Vec<Viol
         .await
 }
 
-async fn one(
-    client: &Client,
-    write: &Write,
-    version: &str,
-    row: Option<&Row>,
-) -> Result<(), String> {
+async fn one(reader: Reader<'_>, write: &Write, row: Option<&Row>) -> Result<(), String> {
     let row = row.ok_or("there is no row")?;
     if !row.has_bytes() {
         return Err(format!("its state is {}", row.state));
@@ -125,21 +135,24 @@ async fn one(
     {
         return Err("its row has another ETag than was answered".to_owned());
     }
-    if row.state == "trashed" {
-        // Deleted since: only its bytes are still promised, and the store's listing has them.
-        return Ok(());
-    }
-    let read = read(client, &write.key, version).await?;
+    let read = reader.read(&write.key, row).await?;
     if read != write.sha {
         return Err(format!("what is read has the SHA-256 {}", hex(&read)));
     }
     Ok(())
 }
 
-async fn read(client: &Client, key: &Key, version: &str) -> Result<Sha, String> {
-    let answer = client.send(client.download(key, Some(version))).await?;
-    match answer.status {
-        200 => Ok(sha(&answer.body)),
-        status => Err(format!("{status} {}", String::from_utf8_lossy(&answer.body))),
+impl Reader<'_> {
+    async fn read(self, key: &Key, row: &Row) -> Result<Sha, String> {
+        if row.state == "trashed" {
+            let get = GetObject { bucket: &row.bucket, key: &row.s3_key, ..GetObject::default() };
+            let body = self.s3.call(&get, "").await.map_err(|error| format!("{error:#}"))?;
+            return Ok(sha(&body));
+        }
+        let answer = self.client.send(self.client.download(key, Some(&row.version))).await?;
+        match answer.status {
+            200 => Ok(sha(&answer.body)),
+            status => Err(format!("{status} {}", String::from_utf8_lossy(&answer.body))),
+        }
     }
 }
