@@ -10,7 +10,7 @@ use holdfast_platform::app::Context;
 use holdfast_platform::body::UploadBody;
 use holdfast_platform::form::Form;
 use holdfast_platform::inbound::Inbound;
-use holdfast_platform::reply;
+use holdfast_platform::{log, reply};
 use holdfast_web::form_data::{Boundary, Part};
 use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::{digests, metadata};
@@ -85,8 +85,9 @@ async fn files(
         let stored = async {
             let mut upload =
                 std::mem::take(&mut fields).upload(context, bucket, &part, filename)?;
+            // No client's own key has a space in it.
             upload.idempotency_key =
-                idempotency_key.map(|key| format!("{}/{}", key.as_str(), done.files.len()));
+                idempotency_key.map(|key| format!("{} {}", key.as_str(), done.files.len()));
             let uploaded = store(context, &upload, UploadBody::File(form.file())).await?;
             let mut body = answer::body(context, &upload, &uploaded);
             body["status"] = answer::status(&uploaded).into();
@@ -94,7 +95,7 @@ async fn files(
         };
         let stored = stored.await;
         let gone = stored.as_ref().err().is_some_and(ends_the_form);
-        done.add(&part, filename, stored);
+        done.add(context, &part, filename, stored);
         if gone {
             break;
         }
@@ -169,8 +170,15 @@ struct Done {
 }
 
 impl Done {
-    fn add(&mut self, part: &Part, filename: &str, stored: Result<Value, Error>) {
+    fn add(
+        &mut self,
+        context: &Context,
+        part: &Part,
+        filename: &str,
+        stored: Result<Value, Error>,
+    ) {
         let mut file = stored.unwrap_or_else(|error| {
+            log::error(&context.caller.request_id, &error);
             let file = problem(&error);
             self.refused = Some(error);
             file
@@ -192,6 +200,7 @@ impl Done {
         }
         let mut body = json!({ "files": self.files });
         if let Some(error) = &error {
+            log::error(&context.caller.request_id, error);
             body["error"] = problem(error);
         }
         let status = if refused || error.is_some() { 207 } else { 201 };
@@ -207,5 +216,6 @@ fn problem(error: &Error) -> Value {
         "title": error.code.title(),
         "detail": error.message,
         "rule": error.rule,
+        "retryAfter": error.retry_after_seconds,
     })
 }

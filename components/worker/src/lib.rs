@@ -39,7 +39,10 @@ async fn work(inbound: Inbound) -> Result<serde_json::Value, Error> {
 async fn authorised(inbound: &Inbound) -> Result<Rc<App>, Error> {
     let app = App::get().await?;
     let sent = bearer::token(&inbound.headers)?.unwrap_or_default();
-    if !secret::equal(sent.as_bytes(), app.config.tick_secret.as_bytes()) {
+    let Some(wanted) = &app.config.tick_secret else {
+        return Err(Error::unavailable("The configuration", "variable `tick_secret` is not set"));
+    };
+    if !secret::equal(sent.as_bytes(), wanted.as_bytes()) {
         return Err(Error::new(Code::AccessDenied, "Send the tick secret as the bearer token"));
     }
     Ok(app)

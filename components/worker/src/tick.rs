@@ -2,6 +2,7 @@
 //!
 //! Safe to run twice at once: rows are claimed with `SKIP LOCKED`, and each step may be repeated.
 
+use futures_util::future::join_all;
 use holdfast_core::error::Error;
 use holdfast_core::ports::{Blobs as _, Target};
 use holdfast_platform::app::App;
@@ -9,23 +10,34 @@ use holdfast_platform::blobs::S3Blobs;
 use holdfast_platform::catalog::{CountStep, PgCatalog, Sweep};
 use holdfast_platform::log;
 
-/// One batch of each kind of work.
+/// Blobs that are deleted at once.
+const AT_ONCE: usize = 8;
+
+/// One batch of each kind of work. What needs PostgreSQL alone comes first: a store that hangs holds no event up.
 pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let catalog = PgCatalog::new(&app.config.database_url);
     let blobs = app.blobs();
+    let folded = catalog.count(CountStep::Fold).await?;
+    let sequenced = catalog.count(CountStep::Sequence).await?;
+    let retired = catalog.count(CountStep::Retire).await?;
     let (reaped, reap_failed) = sweep(&catalog, &blobs, Sweep::Reap).await?;
-    let (purged, purge_failed) = sweep(&catalog, &blobs, Sweep::Purge).await?;
+    // Where the store refuses one kind it refuses the other: the next tick tries again.
+    let (purged, purge_failed) = match reap_failed {
+        0 => sweep(&catalog, &blobs, Sweep::Purge).await?,
+        _ => (0, 0),
+    };
     Ok(serde_json::json!({
         "reaped": reaped,
         "purged": purged,
         "failed": reap_failed + purge_failed,
-        "folded": catalog.count(CountStep::Fold).await?,
-        "sequenced": catalog.count(CountStep::Sequence).await?,
-        "retired": catalog.count(CountStep::Retire).await?,
+        "folded": folded,
+        "sequenced": sequenced,
+        "retired": retired,
     }))
 }
 
-/// Claims versions, deletes their blobs, and says so; what fails is claimed again by a later tick.
+/// Claims versions, deletes their blobs, and says so; what fails is claimed again by a later tick. The first group
+/// in which one fails is the last: each failure may have waited for every time limit that there is.
 async fn sweep(
     catalog: &PgCatalog<'_>,
     blobs: &S3Blobs<'_>,
@@ -33,15 +45,22 @@ async fn sweep(
 ) -> Result<(usize, usize), Error> {
     let mut gone = Vec::new();
     let mut failed = 0;
-    for claimed in catalog.claim(sweep).await? {
-        let at = Target { bucket: &claimed.bucket, s3_key: &claimed.s3_key };
-        let deleted = if claimed.delete_blob { blobs.delete(at).await } else { Ok(()) };
-        match deleted {
-            Ok(()) => gone.push(claimed.version),
-            Err(error) => {
-                log::warn("a blob was not deleted", &error);
-                failed += 1;
+    for group in catalog.claim(sweep).await?.chunks(AT_ONCE) {
+        let deleted = group.iter().map(async |claimed| {
+            let at = Target { bucket: &claimed.bucket, s3_key: &claimed.s3_key };
+            if claimed.delete_blob { blobs.delete(at).await } else { Ok(()) }
+        });
+        for (claimed, deleted) in group.iter().zip(join_all(deleted).await) {
+            match deleted {
+                Ok(()) => gone.push(claimed.version.clone()),
+                Err(error) => {
+                    log::warn("a blob was not deleted", &error);
+                    failed += 1;
+                }
             }
+        }
+        if failed > 0 {
+            break;
         }
     }
     if !gone.is_empty() {

@@ -32,7 +32,8 @@ create or replace function holdfast.begin(
     out max_bytes     int8,
     out allowed_types text[],
     out visibility    text,
-    out repeated      jsonb
+    out repeated      jsonb,
+    out charged_bytes int8    -- of the quota; `renew` asks for more
 )
     language plpgsql volatile as
 $$
@@ -146,7 +147,7 @@ begin
         end if;
 
         -- A call whose answer was lost has done all this already.
-        select v.object_id, v.state, v.created_by, v.s3_key
+        select v.object_id, v.state, v.created_by, v.s3_key, v.charged_bytes
         into known
         from holdfast.version v
         where v.id = p_version;
@@ -157,6 +158,7 @@ begin
                     using errcode = 'unique_violation';
             end if;
             outcome := 'ok';
+            charged_bytes := known.charged_bytes;
             return;
         end if;
 
@@ -182,6 +184,7 @@ begin
         insert into holdfast.usage_delta (bucket, owner, pending_bytes, pending_objects)
         values (p_bucket, charged_to, charge, 1);
         outcome := 'ok';
+        charged_bytes := charge;
         return;
     end checks;
 

@@ -41,13 +41,14 @@ begin
         return;
     end if;
     -- Read without a lock, which would come before that of its object: it only goes forward.
-    select v.state, v.lease_until, v.committed_at, v.created, v.size_bytes, v.content_type, v.found_type, v.etag,
+    select v.state, v.committed_at, v.created, v.size_bytes, v.content_type, v.found_type, v.etag,
            v.crc64nvme, v.digests
     into first
     from holdfast.version v
     where v.id = earlier.version;
-    if first.committed_at is null and (first.state is null or first.state <> 'pending' or first.lease_until <= p_now) then
-        -- It ended without an answer, and the reaper has it or will: the key is free.
+    if first.committed_at is null and (first.state is null or first.state <> 'pending') then
+        -- It ended without an answer, and can have none any more: the key is free. While it is pending it may yet
+        -- commit, whatever its lease says; the reaper ends that.
         update holdfast.idempotency i
         set fingerprint = p_fingerprint,
             version     = p_version,

@@ -29,6 +29,8 @@ declare
     at         constant timestamptz := coalesce(p_now, clock_timestamp());
     expires_at constant timestamptz := at + p_seconds * interval '1 second';
 begin
+    perform holdfast.durable();
+
     <<checks>>
     begin
         if not holdfast.may(p_sub, p_roles, p_scopes, 'admin', p_owner, '{}', null) then

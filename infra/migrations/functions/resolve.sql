@@ -79,7 +79,8 @@ begin
     crc64nvme := found_it.crc64nvme;
     committed_at_us := (extract(epoch from found_it.committed_at) * 1000000)::int8;
     user_metadata := found_it.user_metadata;
-    visibility := found_it.policy ->> 'visibility';
+    -- A version that is named is for whoever may name it, also in a public bucket.
+    visibility := case when p_version is null then found_it.policy ->> 'visibility' else 'private' end;
     cache_control := found_it.policy ->> 'cacheControl';
     owner := found_it.owner;
     headers := found_it.headers;

@@ -17,6 +17,8 @@ declare
     at      constant timestamptz := coalesce(p_now, clock_timestamp());
     the_key holdfast.api_key;
 begin
+    perform holdfast.durable();
+
     select k.* into the_key from holdfast.api_key k where k.id = p_id for update;
     if the_key.id is null or not holdfast.may(p_sub, p_roles, p_scopes, 'admin', the_key.owner, '{}', null) then
         outcome := 'NoSuchApiKey';

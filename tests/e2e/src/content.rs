@@ -19,6 +19,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("content_headers_are_kept_and_given_back", headers);
     suite.add("pages_are_attachments_in_a_sandbox", pages);
     suite.add("a_repeated_request_gets_the_first_answer", repeated);
+    suite.add("a_repeated_body_is_compared_by_whatever_digest_is_known", repeated_with_digest);
     suite.add("a_request_that_runs_is_not_run_twice", running);
     suite.add("if_match_is_asked_again_at_the_commit", if_match);
     suite.add("expect_100_continue_is_answered_before_the_body", expectation);
@@ -196,7 +197,9 @@ async fn headers(api: Api) -> Result<()> {
 }
 
 async fn pages(api: Api) -> Result<()> {
-    for (key, content_type) in [("p.html", "text/html"), ("p.svg", "image/svg+xml")] {
+    for (key, content_type) in
+        [("p.html", "text/html"), ("p.svg", "image/svg+xml"), ("p.atom", "application/atom+xml")]
+    {
         let put = api.put(&format!("assets/{key}"), "<svg onload=alert(1)>");
         let put = put.header(CONTENT_TYPE, content_type).header("content-disposition", "inline");
         expect(put, 201).await?;
@@ -237,6 +240,21 @@ async fn repeated(api: Api) -> Result<()> {
         let his =
             api.client.put(format!("{}/v1/upload/documents/bobs-{size}-{with_length}", api.url));
         expect(his.bearer_auth(&api.bob).header("idempotency-key", &key).body(other), 201).await?;
+    }
+    Ok(())
+}
+
+/// SeaweedFS keeps one checksum: of a body with a SHA-256 there is no CRC.
+async fn repeated_with_digest(api: Api) -> Result<()> {
+    for (number, (name, value)) in declared(&noise(300_000)).into_iter().enumerate() {
+        let path = format!("documents/idempotent/digest-{number}");
+        let put =
+            |bytes: Vec<u8>| api.put(&path, bytes).header("idempotency-key", format!("d-{number}"));
+        expect(put(noise(300_000)).header(name, value), 201).await?;
+        ensure!(header(&expect(put(noise(300_000)), 201).await?, "idempotent-replayed") == "true");
+        let mut other = noise(300_000);
+        other[7] ^= 1;
+        refused(put(other), 422, "IdempotencyKeyReused").await.context(name)?;
     }
     Ok(())
 }

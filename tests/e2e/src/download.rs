@@ -84,7 +84,11 @@ async fn versions(api: Api) -> Result<()> {
     json_of(api.put("assets/versions", "new"), 200).await?;
     let path = format!("assets/versions?version={}", old["version"].as_str().unwrap_or_default());
     ensure!(expect(api.get("assets/versions"), 200).await?.text().await? == "new");
-    ensure!(expect(api.get(&path), 200).await?.text().await? == "old");
+    let named = expect(api.get(&path), 200).await?;
+    // For its owner alone, so no shared cache may keep it, though the bucket is public.
+    ensure!(header(&named, "cache-control") == "private, no-cache", "{named:?}");
+    ensure!(header(&named, "cache-tag").is_empty());
+    ensure!(named.text().await? == "old");
     refused(api.anonymous(&path), 404, "NoSuchVersion").await?;
     Ok(())
 }

@@ -18,6 +18,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_broken_chunk_is_an_incomplete_body", broken_chunk);
     suite.add("a_type_that_the_bucket_does_not_take_is_refused", wrong_type);
     suite.add("quotas_are_kept", quotas);
+    suite.add("a_body_without_a_length_is_taken_if_it_fits", fits);
     suite.add("a_token_does_no_more_than_its_scope", scopes);
     suite.add("a_bucket_that_is_being_deleted_takes_nothing", deleting);
     suite.add("the_worker_wants_its_secret", tick_secret);
@@ -176,6 +177,26 @@ async fn quotas(api: Api) -> Result<()> {
     let unknown = api.put(&path("third"), reqwest::Body::wrap_stream(stream));
     refused(unknown, 403, "QuotaExceeded").await?;
     expect(api.put(&path("fourth"), noise(50_000)), 201).await?;
+    Ok(())
+}
+
+/// More than one step of the quota, and less than the next one would need.
+async fn fits(api: Api) -> Result<()> {
+    let limits = [json!({ "maxBytes": 80 * MIB }), json!({ "quotaBytes": 80 * MIB })];
+    for limit in limits {
+        let bucket = api.bucket(&limit).await?;
+        let piece = noise(MIB);
+        let pieces = |count: usize| {
+            let piece = piece.clone();
+            let pieces = (0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone()));
+            reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))
+        };
+        let put = |count| api.put(&format!("{bucket}/{count}"), pieces(count)).send();
+        let too_much = put(81).await?.status().as_u16();
+        ensure!(matches!(too_much, 403 | 413), "81 MiB: {too_much}");
+        let fits = put(70).await?;
+        ensure!(fits.status() == 201, "{limit}: {}", fits.text().await?);
+    }
     Ok(())
 }
 

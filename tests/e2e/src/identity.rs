@@ -44,6 +44,7 @@ async fn application(
         ("jwt_jwks_host", &issuer.host),
         ("jwt_roles_claim", "realm_access.roles"),
         ("jwt_issuer", "tests"),
+        ("jwt_audience", "holdfast"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
@@ -53,8 +54,7 @@ async fn application(
 
 fn claims(sub: &str, changes: &Value) -> Value {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let mut claims =
-        json!({"sub": sub, "iss": "tests", "exp": now.unwrap_or_default().as_secs() + 3_600});
+    let mut claims = json!({"sub": sub, "iss": "tests", "aud": "holdfast", "exp": now.unwrap_or_default().as_secs() + 3_600});
     for (name, value) in changes.as_object().into_iter().flatten() {
         claims[name] = value.clone();
     }

@@ -14,6 +14,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_client_that_leaves_an_upload_leaves_nothing", leaves_nothing);
     suite.add("a_client_that_leaves_an_upload_changes_nothing", changes_nothing);
     suite.add("a_client_that_leaves_a_download_harms_nobody", leaves_a_download);
+    suite.add("silent_clients_hold_nobody_up", silent);
     suite.add("an_upload_that_the_reaper_took_is_refused", reaped_meanwhile);
 }
 
@@ -127,6 +128,28 @@ async fn leaves_a_download(api: Api) -> Result<()> {
         "select count(*) from holdfast.access_log where bucket = '{bucket}' and status = 200"
     );
     api.eventually(&counted, READERS + 1).await
+}
+
+/// More clients that say nothing than there are connections to PostgreSQL.
+async fn silent(api: Api) -> Result<()> {
+    let mut silent = Vec::new();
+    for number in 0..80 {
+        let path = format!("/v1/upload/documents/silent/{number}");
+        silent.push(Raw::open(&api, "PUT", &path, "content-length: 10\r\n").await?);
+    }
+    let pending = "select count(*) from holdfast.version v join holdfast.object o on o.id = v.object_id \
+        where o.key like 'silent/%' and v.state = 'pending'";
+    api.eventually(pending, 80).await?;
+    let start = std::time::Instant::now();
+    for number in 0..8 {
+        expect(api.put(&format!("documents/not-silent/{number}"), "x"), 201).await?;
+    }
+    ensure!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Who speaks at last is heard.
+    let mut first = silent.remove(0);
+    ensure!(first.send(b"0123456789").await?);
+    ensure!(first.receive(12).await?.starts_with(b"HTTP/1.1 201"));
+    Ok(())
 }
 
 /// The lease ran out while its client was silent: what it sends then must not become visible.

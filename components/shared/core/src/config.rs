@@ -95,8 +95,8 @@ pub struct Config {
     pub jwt_roles_claim: String,
     /// What every URL that leaves us begins with; no slash at its end.
     pub public_url: String,
-    /// The secret of `POST /internal/tick`.
-    pub tick_secret: String,
+    /// The secret of the routes below `/internal`, which the worker alone is given.
+    pub tick_secret: Option<String>,
     /// How many proxies in front of us may be believed in `X-Forwarded-For`.
     pub trusted_proxies: usize,
 }
@@ -110,6 +110,9 @@ pub struct ConfigError {
     /// What is wrong with it; never its value.
     pub reason: String,
 }
+
+/// The `jwt_audience` that takes every token of the issuer.
+const ANY_AUDIENCE: &str = "*";
 
 impl Config {
     /// Checks all variables; `get` answers the value of one, or `None` where it is not set.
@@ -182,6 +185,10 @@ impl Config {
                 return secret("jwt_hs256_secret").map(JwtKeys::Secret);
             }
             let (jwks_url, _) = http("jwt_jwks_url")?;
+            // An issuer's keys sign for all that trust it: whose token for whom has to be said.
+            for variable in ["jwt_issuer", "jwt_audience"] {
+                required(variable)?;
+            }
             Ok(JwtKeys::Url { algorithm, jwks_url })
         };
         let roles_claim = || {
@@ -204,10 +211,10 @@ impl Config {
             s3_secret_access_key: required("s3_secret_access_key")?,
             jwt_keys: jwt_keys()?,
             jwt_issuer: optional("jwt_issuer"),
-            jwt_audience: optional("jwt_audience"),
+            jwt_audience: optional("jwt_audience").filter(|audience| audience != ANY_AUDIENCE),
             jwt_roles_claim: roles_claim()?,
             public_url: http_url("public_url")?.0,
-            tick_secret: secret("tick_secret")?,
+            tick_secret: optional("tick_secret").map(|_| secret("tick_secret")).transpose()?,
             trusted_proxies: match optional("trusted_proxies") {
                 None => 0,
                 Some(count) => {
@@ -294,7 +301,7 @@ mod tests {
             ("s3_endpoint", Some("http://127.0.0.1:8333/path")),
             ("s3_access_key_id", Some("")),
             ("jwt_hs256_secret", Some("short-hunter2")),
-            ("tick_secret", None),
+            ("tick_secret", Some("short-hunter2")),
             ("public_url", Some("ftp://x")),
             ("public_url", Some("https://")),
             ("public_url", Some("https://a b")),
@@ -314,6 +321,7 @@ mod tests {
             assert!(!error.to_string().contains("hunter2"));
         }
     }
+
     #[test]
     fn public_keys_take_a_url_and_no_secret() {
         for (name, algorithm) in [
@@ -325,6 +333,8 @@ mod tests {
             let changes = [
                 ("jwt_algorithm", Some(name)),
                 ("jwt_jwks_url", Some(url)),
+                ("jwt_issuer", Some("https://issuer.example")),
+                ("jwt_audience", Some("*")),
                 ("jwt_hs256_secret", None),
             ];
             let config = with_all(&changes).expect(name);
@@ -335,6 +345,16 @@ mod tests {
                 let changes = [("jwt_algorithm", Some(name)), ("jwt_jwks_url", bad)];
                 assert_eq!(with_all(&changes).expect_err(name).variable, "jwt_jwks_url");
             }
+        }
+        for missing in ["jwt_issuer", "jwt_audience"] {
+            let mut changes = vec![
+                ("jwt_algorithm", Some("ES256")),
+                ("jwt_jwks_url", Some("https://id.example.com/")),
+                ("jwt_issuer", Some("a")),
+                ("jwt_audience", Some("b")),
+            ];
+            changes.retain(|(name, _)| *name != missing);
+            assert_eq!(with_all(&changes).expect_err(missing).variable, missing);
         }
         assert_eq!(with("jwt_hs256_secret", None).expect_err("HS256").variable, "jwt_hs256_secret");
     }

@@ -16,9 +16,9 @@ const PUBLIC_CACHE_CONTROL: &str = "public, max-age=300";
 /// Media types that a browser would run as a page of ours.
 const ACTIVE_TYPES: [&str; 6] = [
     "text/html",
-    "application/xhtml+xml",
-    "image/svg+xml",
     "text/xml",
+    "text/xsl",
+    "text/javascript",
     "application/xml",
     "application/javascript",
 ];
@@ -65,7 +65,9 @@ impl Resolved {
             .filter(|one| immutable || !is("immutable")(*one))
             .filter(|one| self.public || !(is("public")(*one) || is("s-maxage")(*one)))
             .collect();
-        let closed = |one: &&str| is("private")(*one) || is("no-store")(*one);
+        let closed = |one: &&str| {
+            one.eq_ignore_ascii_case("private") || one.eq_ignore_ascii_case("no-store")
+        };
         if !self.public && !kept.is_empty() && !kept.iter().any(closed) {
             kept.insert(0, "private");
         }
@@ -75,8 +77,11 @@ impl Resolved {
     /// Whether a browser would run it as a page: it is then served as an attachment, sandboxed.
     #[must_use]
     pub fn is_active_content(&self) -> bool {
-        let essence = essence(&self.content_type);
-        ACTIVE_TYPES.iter().any(|active| active.eq_ignore_ascii_case(essence))
+        let essence = essence(&self.content_type).to_ascii_lowercase();
+        // Any XML may hold a script of XHTML, and any part of a multipart a page.
+        essence.ends_with("+xml")
+            || essence.starts_with("multipart/")
+            || ACTIVE_TYPES.contains(&essence.as_str())
     }
 
     /// When it became current, in whole seconds of Unix time, as Last-Modified carries it.
@@ -92,9 +97,11 @@ impl Resolved {
     }
 }
 
-/// The directives of a Cache-Control; none of those that matter here has a comma in its value.
+/// The directives of a Cache-Control. Those with a quoted value are left out: a `private="..."` is none that
+/// closes anything, and commas in it would be read as more of them.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|directive| !directive.is_empty())
+    let plain = if value.contains('"') { "" } else { value };
+    plain.split(',').map(str::trim).filter(|directive| !directive.is_empty())
 }
 
 /// Whether a directive, its value left aside, has this name.
@@ -137,6 +144,9 @@ mod tests {
         assert_eq!(asked(false, None, "public, max-age=60, s-maxage=9"), "private, max-age=60");
         assert_eq!(asked(false, immutable, "no-store"), "no-store");
         assert_eq!(asked(false, None, "public"), "private, no-cache");
+        let qualified = "private=\"x, y\", must-revalidate, max-age=99";
+        assert_eq!(asked(false, None, qualified), "private, no-cache");
+        assert_eq!(asked(false, None, "private=x, max-age=9"), "private, private=x, max-age=9");
     }
 
     #[test]
@@ -155,9 +165,15 @@ mod tests {
     #[test]
     fn pages_are_never_run() {
         let mut file = resolved();
-        for (content_type, active) in
-            [("text/HTML; charset=utf-8", true), ("image/svg+xml", true), ("image/png", false)]
-        {
+        for (content_type, active) in [
+            ("text/HTML; charset=utf-8", true),
+            ("image/svg+xml", true),
+            ("application/atom+xml", true),
+            ("Text/XSL", true),
+            ("multipart/x-mixed-replace; boundary=a", true),
+            ("image/png", false),
+            ("text/plain", false),
+        ] {
             file.content_type = content_type.to_owned();
             assert_eq!(file.is_active_content(), active, "{content_type}");
         }

@@ -8,10 +8,11 @@ use time::OffsetDateTime;
 
 use crate::digest::{Crc64Nvme, Digests, Hasher};
 use crate::error::{Code, Error};
+use crate::limits::CHARGE_STEP_BYTES;
 use crate::names::VersionId;
 use crate::ports::{
-    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Clock, Commit, Committed, ContentHeaders,
-    Gate, Looked, Resolved, Stored, Target, Verify,
+    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
+    ContentHeaders, Gate, Looked, Resolved, Stored, Target, Verify,
 };
 
 pub(crate) fn resolved() -> Resolved {
@@ -48,15 +49,18 @@ impl Catalog for FakeCatalog {
         if let Some((commit, committed)) = &self.repeated {
             return Ok(Begun::Repeated(commit.clone(), committed.clone()));
         }
-        Ok(Begun::New(Allowed { max_bytes: self.max_bytes, types: self.allowed_types.clone() }))
+        let charged = begin.size.unwrap_or(CHARGE_STEP_BYTES);
+        let types = self.allowed_types.clone();
+        Ok(Begun::New(Allowed { charged, max_bytes: self.max_bytes, types }))
     }
 
-    async fn renew(&self, _: &Caller, _: VersionId, charge: Option<u64>) -> Result<(), Error> {
-        self.steps.borrow_mut().push(format!("renew {charge:?}"));
+    async fn renew(&self, _: &Caller, _: VersionId, charge: Option<Charge>) -> Result<u64, Error> {
+        let wanted = charge.map(|charge| charge.wanted);
+        self.steps.borrow_mut().push(format!("renew {wanted:?}"));
         if self.renew_refuses.get() {
             return Err(Error::new(Code::QuotaExceeded, ""));
         }
-        Ok(())
+        Ok(wanted.unwrap_or_default())
     }
 
     async fn commit(&self, _: &Caller, commit: &Commit) -> Result<Committed, Error> {

@@ -15,6 +15,17 @@ pub const SNIFF_BYTES: usize = 4_096;
 /// An upload of unknown length is charged to its quota in steps of this many bytes.
 pub const CHARGE_STEP_BYTES: u64 = 64 * 1_024 * 1_024;
 
+/// A connection to PostgreSQL is kept over a wait of this many milliseconds between two steps, and no longer: 64
+/// clients that say nothing would else hold all that there are.
+pub const KEEP_CONNECTION_MS: u64 = 50;
+
+/// A body that comes through the component has to come this fast, in bytes a second, after its first
+/// [`SLOW_GRACE_SECONDS`]: a request holds one of the few places of an instance.
+pub const SLOWEST_BYTES_PER_SECOND: u64 = 1_024;
+
+/// For so long a body may come as slowly as it likes, in seconds.
+pub const SLOW_GRACE_SECONDS: u64 = 120;
+
 /// A pending version without a renewal for this many seconds belongs to the reaper.
 pub const LEASE_SECONDS: i32 = 120;
 

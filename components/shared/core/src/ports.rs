@@ -81,9 +81,20 @@ pub enum Begun {
     Repeated(Commit, Committed),
 }
 
+/// How much of the quota an upload of unknown length asks for, in all, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// What it would like to have.
+    pub wanted: u64,
+    /// What it has sent.
+    pub sent: u64,
+}
+
 /// What the policy of the bucket allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
+    /// What is charged to the quota so far, in bytes.
+    pub charged: u64,
     /// The most bytes that it takes; `None` means no limit of its own.
     pub max_bytes: Option<u64>,
     /// The content types that it takes; `None` means all.
@@ -159,20 +170,24 @@ pub struct Resolved {
 pub trait Catalog {
     /// Opens a pending version, charged to its quota.
     async fn begin(&self, caller: &Caller, begin: &Begin<'_>) -> Result<Begun, Error>;
-    /// Renews the lease; `charge` is the total in bytes that is now needed.
+    /// Renews the lease. Answers what is charged from now on, in bytes: as much of `charge` as there is.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::QuotaExceeded`], [`crate::error::Code::EntityTooLarge`]: that is less than what
+    /// was sent. [`crate::error::Code::NoSuchUpload`]: the reaper has it.
     async fn renew(
         &self,
         caller: &Caller,
         version: VersionId,
-        charge: Option<u64>,
-    ) -> Result<(), Error>;
+        charge: Option<Charge>,
+    ) -> Result<u64, Error>;
     /// Makes the version current. Safe to repeat.
     ///
     /// An answer that never came is [`crate::error::Code::ServiceUnavailable`]: unknown, not refused.
     async fn commit(&self, caller: &Caller, commit: &Commit) -> Result<Committed, Error>;
     /// Gives the pending version up because of `code`; true if this caller now deletes its blob.
     async fn abort(&self, caller: &Caller, version: VersionId, code: &str) -> Result<bool, Error>;
-    /// Lets go of what is held between two steps; called before a transfer of any length.
+    /// Lets go of what is held between two steps; called where the next one is not at once.
     fn release(&self);
 }
 

@@ -12,16 +12,18 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use time::OffsetDateTime;
 
 use crate::digest::{Digests, Hasher, base64};
 use crate::error::{Code, Error};
 use crate::limits::{
-    CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, MAX_PUT_BYTES, RENEW_SECONDS, SMALL_BODY_BYTES, SNIFF_BYTES,
+    CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, KEEP_CONNECTION_MS, MAX_PUT_BYTES, RENEW_SECONDS,
+    SLOW_GRACE_SECONDS, SLOWEST_BYTES_PER_SECOND, SMALL_BODY_BYTES, SNIFF_BYTES,
 };
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::ports::{
-    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Clock, Commit, Committed, ContentHeaders,
-    Gate, Idempotency, Stored, Target, Verify,
+    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
+    ContentHeaders, Gate, Idempotency, Stored, Target, Verify,
 };
 use crate::sniff::{OCTET_STREAM, check_type, found_type};
 
@@ -193,18 +195,23 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             };
         }
         let hold = upload.length.unwrap_or(SMALL_BODY_BYTES);
-        let mut first = Vec::with_capacity(usize::try_from(hold).unwrap_or_default());
-        while let Some(chunk) = body.read().await? {
-            first.extend_from_slice(&chunk);
-            if upload.length != Some(first.len() as u64) {
-                // More is to come, and nobody knows how slowly.
-                self.catalog.release();
+        let begun = self.clock.now();
+        let read = async {
+            let mut first = Vec::with_capacity(usize::try_from(hold).unwrap_or_default());
+            while let Some(chunk) = body.read().await? {
+                first.extend_from_slice(&chunk);
+                check_speed(begun, self.clock.now(), first.len() as u64)?;
+                if first.len() as u64 > hold {
+                    break;
+                }
             }
-            if first.len() as u64 > hold {
-                return self.store_pumped(pending, first, body).await;
-            }
-        }
+            Ok(first)
+        };
+        let mut first = self.leased(pending, read).await?;
         let size = first.len() as u64;
+        if size > hold {
+            return self.store_pumped(pending, first, body).await;
+        }
         if upload.length.is_some_and(|length| length != size) {
             return Err(incomplete());
         }
@@ -251,8 +258,10 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         let mut meter = Meter {
             catalog: self.catalog,
             pending,
+            clock: self.clock,
+            begun: self.clock.now(),
             size: 0,
-            charged: upload.length.unwrap_or(CHARGE_STEP_BYTES),
+            charged: pending.allowed.charged,
             hasher: Hasher::new(&upload.declared, upload.wants_sha256),
             head: Vec::new(),
         };
@@ -279,16 +288,18 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         Ok(Sent { stored, size, head, digests })
     }
 
-    /// Renews the lease for as long as `transfer` runs.
+    /// Renews the lease for as long as `transfer` runs, and lets the connection go unless that is short.
     async fn leased<T>(
         &self,
         pending: &Pending<'_>,
         transfer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        if pending.upload.length.is_none_or(|length| length > SMALL_BODY_BYTES) {
-            self.catalog.release();
-        }
         let mut transfer = pin!(transfer);
+        let moment = pin!(self.clock.sleep(Duration::from_millis(KEEP_CONNECTION_MS)));
+        if let Either::Left((result, _)) = select(transfer.as_mut(), moment).await {
+            return result;
+        }
+        self.catalog.release();
         loop {
             let tick = pin!(self.clock.sleep(Duration::from_secs(RENEW_SECONDS.into())));
             match select(transfer.as_mut(), tick).await {
@@ -366,8 +377,10 @@ impl Pending<'_> {
 }
 
 /// Counts, digests and charges a pumped body.
-struct Meter<'a, C> {
+struct Meter<'a, C, K> {
     catalog: &'a C,
+    clock: &'a K,
+    begun: OffsetDateTime,
     pending: &'a Pending<'a>,
     size: u64,
     charged: u64,
@@ -375,21 +388,34 @@ struct Meter<'a, C> {
     head: Vec<u8>,
 }
 
-impl<C: Catalog> Gate for Meter<'_, C> {
+impl<C: Catalog, K: Clock> Gate for Meter<'_, C, K> {
     async fn pass(&mut self, chunk: &[u8]) -> Result<(), Error> {
         self.size += chunk.len() as u64;
         self.pending.check_size(self.size)?;
+        check_speed(self.begun, self.clock.now(), self.size)?;
         if self.size > self.charged {
-            self.charged = self.size.next_multiple_of(CHARGE_STEP_BYTES);
-            self.catalog
-                .renew(&self.pending.upload.caller, self.pending.version, Some(self.charged))
-                .await?;
+            let wanted = self.size.next_multiple_of(CHARGE_STEP_BYTES);
+            let charge = Charge { wanted, sent: self.size };
+            let caller = &self.pending.upload.caller;
+            self.charged = self.catalog.renew(caller, self.pending.version, Some(charge)).await?;
         }
         self.hasher.update(chunk);
         let wanted = SNIFF_BYTES.saturating_sub(self.head.len()).min(chunk.len());
         self.head.extend_from_slice(&chunk[..wanted]);
         Ok(())
     }
+}
+
+/// Refuses a client that holds its place in the instance with next to no bytes.
+fn check_speed(begun: OffsetDateTime, now: OffsetDateTime, bytes: u64) -> Result<(), Error> {
+    let seconds = u64::try_from((now - begun).whole_seconds()).unwrap_or_default();
+    if seconds <= SLOW_GRACE_SECONDS + bytes / SLOWEST_BYTES_PER_SECOND {
+        return Ok(());
+    }
+    let message = format!(
+        "The body comes more slowly than {SLOWEST_BYTES_PER_SECOND} bytes a second; send it again"
+    );
+    Err(Error::new(Code::RequestTimeout, message).rule("limits.slowestBytesPerSecond"))
 }
 
 fn too_large(max: u64, rule: &str) -> Error {
@@ -416,7 +442,7 @@ fn splice_with(upload: &Upload) -> Option<Option<Verify>> {
 
 /// Reads a repeated request's body, and insists that it is the one that was stored.
 async fn same_body(commit: &Commit, upload: &Upload, mut body: impl Body) -> Result<(), Error> {
-    let mut hasher = Hasher::new(&upload.declared, false);
+    let mut hasher = Hasher::new(&upload.declared.or(&commit.digests), false);
     let mut size = 0;
     while let Some(chunk) = body.read().await? {
         size += chunk.len() as u64;
@@ -428,7 +454,11 @@ async fn same_body(commit: &Commit, upload: &Upload, mut body: impl Body) -> Res
     let digests = hasher.finish();
     check_digests(&upload.declared, &digests)?;
     let crc = digests.crc64nvme.map(|crc| base64(&crc));
-    if size != commit.size || (commit.crc64nvme.is_some() && commit.crc64nvme != crc) {
+    // Of every version one of them is known, but not of every one the same.
+    if size != commit.size
+        || commit.digests.differs_from(&digests).is_some()
+        || (commit.crc64nvme.is_some() && commit.crc64nvme != crc)
+    {
         return Err(another_body());
     }
     Ok(())

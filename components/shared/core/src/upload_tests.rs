@@ -328,3 +328,30 @@ fn a_fingerprint_tells_requests_apart() {
     let all: std::collections::BTreeSet<_> = others.iter().chain([&same]).collect();
     assert_eq!(all.len(), 8);
 }
+
+#[test]
+fn a_repeated_body_is_compared_by_whatever_digest_is_known() {
+    for number in 0..4 {
+        let mut first = case(200_000, true).run().expect("stored");
+        first.commit.crc64nvme = None;
+        first.commit.digests = only(number, &digests(200_000));
+        let mut other = case(200_000, true);
+        other.catalog.repeated = Some((first.commit, first.committed));
+        other.body.chunks[1][7] = b'y';
+        let error = other.run().expect_err("another byte");
+        assert_eq!(error.code, Code::IdempotencyKeyReused, "{number}");
+    }
+}
+
+#[test]
+fn a_body_that_hardly_comes_is_given_up() {
+    let begun = OffsetDateTime::UNIX_EPOCH;
+    let after = |seconds: i64, bytes: u64| {
+        check_speed(begun, begun + time::Duration::seconds(seconds), bytes).is_ok()
+    };
+    let grace = i64::try_from(SLOW_GRACE_SECONDS).expect("small");
+    assert!(after(grace, 1) && !after(grace + 1, 1));
+    assert!(after(grace + 1_000, 1_000 * SLOWEST_BYTES_PER_SECOND));
+    assert!(!after(grace + 1_001, 1_000 * SLOWEST_BYTES_PER_SECOND));
+    assert!(after(-5, 0), "a clock that was set back hurts nobody");
+}

@@ -129,8 +129,11 @@ impl S3Blobs<'_> {
             let answer = Answer::read(response, limit)
                 .await
                 .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
-            match answer.status {
-                200 | 206 => Ok(answer.body),
+            match (answer.status, range) {
+                (200, None) | (206, Some(_)) => Ok(answer.body),
+                (200 | 206, _) => {
+                    Err(Retry::Never(Error::unavailable(STORE, "another range than asked for")))
+                }
                 _ => Err(refusal(&answer)),
             }
         })

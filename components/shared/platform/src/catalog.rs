@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use holdfast_core::error::Error;
 use holdfast_core::limits::{LEASE_SECONDS, TICK_BATCH};
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
-use holdfast_core::ports::{Allowed, Begin, Begun, Caller, Catalog, Commit, Committed, Resolved};
+use holdfast_core::ports::{
+    Allowed, Begin, Begun, Caller, Catalog, Charge, Commit, Committed, Resolved,
+};
 use holdfast_core::principal::Principal;
 use spin_sdk::pg::{Connection, ParameterValue};
 
 use crate::content;
 use crate::pg::{self, Failure, Row, bytes, opt_text, text, texts};
 
-const BEGIN: &str = "select outcome, rule, max_bytes, allowed_types, repeated from holdfast.begin(\
+const BEGIN: &str = "select outcome, rule, max_bytes, allowed_types, repeated, \
+    charged_bytes from holdfast.begin(\
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18)";
-const RENEW: &str = "select outcome, rule from holdfast.renew($1, $2, $3, $4, null)";
+const RENEW: &str =
+    "select outcome, rule, charged_bytes from holdfast.renew($1, $2, $3, $4, null, $5)";
 const COMMIT: &str = "select outcome, rule, created, committed_at_us from holdfast.commit(\
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, $12)";
 const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null)";
@@ -192,24 +196,30 @@ impl Catalog for PgCatalog<'_> {
             return Ok(Begun::Repeated(commit, committed));
         }
         let max_bytes = row.integer(2)?.and_then(|limit| u64::try_from(limit).ok());
-        Ok(Begun::New(Allowed { max_bytes, types: row.texts(3)? }))
+        let charged = row.integer(5)?.and_then(|bytes| u64::try_from(bytes).ok());
+        let types = row.texts(3)?;
+        Ok(Begun::New(Allowed { charged: charged.unwrap_or_default(), max_bytes, types }))
     }
 
     async fn renew(
         &self,
         caller: &Caller,
         version: VersionId,
-        charge: Option<u64>,
-    ) -> Result<(), Error> {
+        charge: Option<Charge>,
+    ) -> Result<u64, Error> {
         let parameters = vec![
             uuid(version),
             text(&caller.principal.sub),
-            bytes(charge)?,
+            bytes(charge.map(|charge| charge.wanted))?,
             ParameterValue::Int32(LEASE_SECONDS),
+            bytes(charge.map(|charge| charge.sent))?,
         ];
         let renewed = self.row(RENEW, parameters).await;
         self.release();
-        renewed?.outcome(Some(1))
+        let mut row = renewed?;
+        row.outcome(Some(1))?;
+        let charged = row.integer(2)?.and_then(|bytes| u64::try_from(bytes).ok());
+        Ok(charged.unwrap_or_default())
     }
 
     async fn commit(&self, caller: &Caller, commit: &Commit) -> Result<Committed, Error> {

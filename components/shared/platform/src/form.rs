@@ -96,7 +96,12 @@ impl Form {
         read: impl AsyncFnOnce(&mut Reader) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let taken = self.0.borrow_mut().take();
-        let mut reader = taken.ok_or_else(|| Error::internal("the form was left in the middle"))?;
+        // It is lost if what read it was given up in the middle, as where a lease could not be renewed.
+        let mut reader = taken.ok_or_else(|| {
+            let message =
+                "A file of the form was given up in the middle; send the files behind it again";
+            Error::new(Code::IncompleteBody, message)
+        })?;
         let result = read(&mut reader).await;
         self.0.borrow_mut().replace(reader);
         result

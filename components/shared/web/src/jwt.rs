@@ -118,7 +118,8 @@ impl Verifier {
         }
     }
 
-    /// Takes the roles from this claim: a name, or names with dots between for nested claims.
+    /// Takes the roles from this claim: a name, or names with dots between for nested claims. A claim whose
+    /// name has just these dots goes first.
     #[must_use]
     pub fn roles_claim(mut self, path: &str) -> Self {
         self.roles_path = path.split('.').map(str::to_owned).collect();
@@ -291,12 +292,15 @@ fn check_signature(
     if candidates.any(|key| key.verifies(signed.as_bytes(), signature)) {
         return Ok(());
     }
-    Err(TokenError::Signature)
+    // Without a `kid` the only key was tried, and it may have been followed by another one.
+    Err(if key_id.is_some() { TokenError::Signature } else { TokenError::UnknownKey })
 }
 
 /// The roles at a path into the claims: a list of texts, or one text with spaces between.
 fn roles(claims: &Value, path: &[String]) -> Result<Vec<String>, TokenError> {
-    let found = path.iter().try_fold(claims, |claim, name| claim.get(name));
+    // A name may have dots of its own, as `https://example.com/roles` has.
+    let whole = claims.get(path.join("."));
+    let found = whole.or_else(|| path.iter().try_fold(claims, |claim, name| claim.get(name)));
     match found {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(text.split_whitespace().map(str::to_owned).collect()),

@@ -100,8 +100,15 @@ async fn a_key_is_free_after_an_end_without_answer(db: Db) -> Result<()> {
     aborted.abort(&client).await?;
     let silent = write("k");
     begin(&client, &silent, "key", "another").await?.0.ok();
-    // Its lease of 60 s is over.
+    // Its lease of 60 s is over, and still it may commit.
     let late = Write { after: 61.0, ..write("k") };
+    begin(&client, &late, "key", "another")
+        .await?
+        .0
+        .expect("IdempotencyKeyInUse", Some("idempotency-key"));
+    client
+        .query("select * from holdfast.reap(10, clock_timestamp() + interval '61 seconds')", &[])
+        .await?;
     begin(&client, &late, "key", "print").await?.0.ok();
     late.commit(&client).await?;
     let (outcome, repeated) = begin(&client, &write("k"), "key", "print").await?;
