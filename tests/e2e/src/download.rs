@@ -51,6 +51,22 @@ async fn ranges(api: Api) -> Result<()> {
         ensure!(told == format!("bytes {from}-{}/200000", to - 1), "{told}");
         ensure!(response.bytes().await? == bytes[from..to], "{range}");
     }
+    // Several ranges at once get the whole: RFC 9110, section 14.2, leaves that to the server.
+    let several = api.get("documents/ranges").header(RANGE, "bytes=0-1,5-6");
+    ensure!(expect(several, 200).await?.bytes().await? == bytes);
+    let whole = expect(api.get("documents/ranges"), 200).await?;
+    let (etag, date) = (header(&whole, "etag"), header(&whole, "last-modified"));
+    let conditional = |value: &str| {
+        api.get("documents/ranges").header(RANGE, "bytes=0-9").header("if-range", value)
+    };
+    ensure!(expect(conditional(&etag), 206).await?.bytes().await? == bytes[..10]);
+    for other in ["\"another\"", &format!("W/{etag}"), "Tue, 01 Jan 2019 00:00:00 GMT"] {
+        ensure!(expect(conditional(other), 200).await?.bytes().await? == bytes, "{other}");
+    }
+    // A date is a strong validator once it is a second older than the answer (RFC 9110, section 8.8.2.2).
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let by_date = conditional(&date).send().await?.status().as_u16();
+    ensure!(matches!(by_date, 200 | 206), "{by_date}");
     let outside = api.get("documents/ranges").header(RANGE, "bytes=200000-");
     let response = expect(outside, 416).await?;
     ensure!(header(&response, "content-range") == "bytes */200000");
