@@ -2,7 +2,7 @@
 
 use holdfast_core::error::{Code, Error};
 use holdfast_core::names::VersionId;
-use holdfast_core::ports::{Body as _, Clock as _};
+use holdfast_core::ports::Clock as _;
 use holdfast_platform::api_keys::{self, NewKey};
 use holdfast_platform::app::Context;
 use holdfast_platform::clock::{WasiClock, random_bytes};
@@ -53,7 +53,7 @@ fn missing() -> Error {
 }
 
 async fn create(context: &Context, inbound: Inbound) -> Result<Response, Error> {
-    let request = KeyRequest::parse(&body(inbound).await?)?;
+    let request = KeyRequest::parse(&inbound.body.read_whole(MAX_BODY_BYTES).await?)?;
     let id = VersionId::generate(WasiClock.now(), &random_bytes());
     let id = Uuid::try_parse(&id.to_string()).map_err(Error::internal)?.into_bytes();
     let (text, key) = ApiKey::generate(id, random_bytes());
@@ -127,17 +127,4 @@ fn headers(context: &Context) -> HeaderMap {
     let mut headers = context.headers();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers
-}
-
-async fn body(inbound: Inbound) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let mut body = inbound.body;
-    while let Some(chunk) = body.read().await? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_BODY_BYTES {
-            let message = format!("The body is longer than {MAX_BODY_BYTES} bytes");
-            return Err(Error::new(Code::EntityTooLarge, message));
-        }
-    }
-    Ok(bytes)
 }

@@ -2,7 +2,6 @@
 
 use holdfast_core::error::{Code, Error};
 use holdfast_core::names::BucketName;
-use holdfast_core::ports::Body as _;
 use holdfast_core::reconcile::{Asked, Batch, Cursor, Day, Drift, Reconciler, Verdict};
 use holdfast_platform::app::App;
 use holdfast_platform::catalog::PgCatalog;
@@ -32,14 +31,8 @@ pub(crate) async fn reconcile(app: &App, inbound: Inbound) -> Result<Value, Erro
 }
 
 /// From a JSON body, or where there is none from the query.
-async fn parse(mut inbound: Inbound) -> Result<Asked, Error> {
-    let mut body = Vec::new();
-    while let Some(bytes) = inbound.body.read().await? {
-        body.extend(bytes);
-        if body.len() > MAX_BODY_BYTES {
-            return Err(invalid(&format!("The body has at most {MAX_BODY_BYTES} bytes")));
-        }
-    }
+async fn parse(inbound: Inbound) -> Result<Asked, Error> {
+    let body = inbound.body.read_whole(MAX_BODY_BYTES).await?;
     let members = if body.is_empty() { from_query(&inbound.query)? } else { from_json(&body)? };
     asked(members)
 }

@@ -29,7 +29,9 @@ impl Crc64Nvme {
         digest.to_base64()
     }
 
-    fn to_bytes(&self) -> [u8; 8] {
+    /// The value, big-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 8] {
         self.0.sum64().to_be_bytes()
     }
 }

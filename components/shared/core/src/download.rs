@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::digest::{Digests, Hasher};
+use crate::digest::Crc64Nvme;
 use crate::names::{BucketName, ObjectKey};
 use crate::policy::essence;
 use crate::ports::Resolved;
@@ -31,11 +31,11 @@ pub const SANDBOX_CSP: &str = "default-src 'none'; sandbox";
 /// Tags are visible ASCII without commas, which a key need not be: the second one is its CRC-64/NVME.
 #[must_use]
 pub fn cache_tag(bucket: &BucketName, key: &ObjectKey) -> String {
-    let mut hasher = Hasher::new(&Digests::default(), false);
-    hasher.update(bucket.as_str().as_bytes());
-    hasher.update(b"/");
-    hasher.update(key.as_str().as_bytes());
-    let object = u64::from_be_bytes(hasher.finish().crc64nvme.unwrap_or_default());
+    let mut crc = Crc64Nvme::default();
+    for part in [bucket.as_str(), "/", key.as_str()] {
+        crc.update(part.as_bytes());
+    }
+    let object = u64::from_be_bytes(crc.to_bytes());
     format!("holdfast-bucket-{}, holdfast-object-{object:016x}", bucket.as_str())
 }
 
@@ -62,8 +62,8 @@ impl Resolved {
     fn within(&self, asked: &str, policy: Option<&str>) -> String {
         let immutable = policy.is_some_and(|policy| directives(policy).any(is("immutable")));
         let mut kept: Vec<_> = directives(asked)
-            .filter(|one| immutable || !is("immutable")(*one))
-            .filter(|one| self.public || !(is("public")(*one) || is("s-maxage")(*one)))
+            .filter(|one| immutable || !is("immutable")(one))
+            .filter(|one| self.public || !(is("public")(one) || is("s-maxage")(one)))
             .collect();
         let closed = |one: &&str| {
             one.eq_ignore_ascii_case("private") || one.eq_ignore_ascii_case("no-store")

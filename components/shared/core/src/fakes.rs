@@ -47,7 +47,7 @@ impl Catalog for FakeCatalog {
     async fn begin(&self, _: &Caller, begin: &Begin<'_>) -> Result<Begun, Error> {
         self.steps.borrow_mut().push(format!("begin {:?}", begin.size));
         if let Some((commit, committed)) = &self.repeated {
-            return Ok(Begun::Repeated(commit.clone(), committed.clone()));
+            return Ok(Begun::Repeated(Box::new(commit.clone()), committed.clone()));
         }
         let charged = begin.size.unwrap_or(CHARGE_STEP_BYTES);
         let types = self.allowed_types.clone();

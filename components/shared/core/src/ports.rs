@@ -78,7 +78,7 @@ pub enum Begun {
     /// The version is pending.
     New(Allowed),
     /// Nothing was begun: an earlier request under the same Idempotency-Key was committed as this.
-    Repeated(Commit, Committed),
+    Repeated(Box<Commit>, Committed),
 }
 
 /// How much of the quota an upload of unknown length asks for, in all, in bytes.

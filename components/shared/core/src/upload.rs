@@ -138,7 +138,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             Begun::Repeated(commit, committed) => {
                 self.catalog.release();
                 same_body(&commit, upload, body).await?;
-                return Ok(Uploaded { commit, committed, repeated: true });
+                return Ok(Uploaded { commit: *commit, committed, repeated: true });
             }
         };
         let at = Target { bucket: upload.bucket.as_str(), s3_key: &s3_key };

@@ -3,12 +3,12 @@
 use holdfast_core::error::{Code, Error};
 use holdfast_core::ports::Caller;
 use holdfast_core::principal::Principal;
+use holdfast_core::timestamp::rfc3339;
 use holdfast_web::api_key::{self, ApiKey};
 use serde::Serialize;
 use spin_sdk::pg::ParameterValue;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::catalog::scopes;
 use crate::pg::{self, Row, opt_text, text, texts};
 
 const AUTHENTICATE: &str = "select outcome, sub, roles, scopes from holdfast.authenticate_key(\
@@ -116,7 +116,7 @@ pub async fn create(
         ParameterValue::Int64(new.seconds),
         text(&caller.principal.sub),
         texts(&caller.principal.roles),
-        scopes(caller),
+        scopes(&caller.principal),
         text(&caller.ip),
         text(&caller.request_id),
     ];
@@ -155,7 +155,7 @@ pub async fn list(
         ParameterValue::Int32(limit),
         text(&caller.principal.sub),
         texts(&caller.principal.roles),
-        scopes(caller),
+        scopes(&caller.principal),
     ];
     let connection = pg::open(database_url).await?;
     pg::rows(&connection, LIST, parameters).await?.into_iter().map(shown).collect()
@@ -170,7 +170,7 @@ pub async fn revoke(database_url: &str, id: &str, caller: &Caller) -> Result<(),
         text(id),
         text(&caller.principal.sub),
         texts(&caller.principal.roles),
-        scopes(caller),
+        scopes(&caller.principal),
         text(&caller.ip),
         text(&caller.request_id),
     ];
@@ -201,18 +201,7 @@ fn id_text(id: [u8; 16]) -> String {
     uuid::Uuid::from_bytes(id).to_string()
 }
 
-fn scopes(caller: &Caller) -> ParameterValue {
-    caller.principal.scopes.as_deref().map_or(ParameterValue::DbNull, texts)
-}
-
 /// A column of microseconds of Unix time, as RFC 3339.
 fn moment(row: &mut Row, at: usize) -> Result<Option<String>, Error> {
-    row.integer(at)?
-        .map(|us| {
-            OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000)
-                .map_err(Error::internal)?
-                .format(&Rfc3339)
-                .map_err(Error::internal)
-        })
-        .transpose()
+    Ok(row.integer(at)?.and_then(rfc3339))
 }

@@ -59,6 +59,22 @@ impl InboundBody {
         }
     }
 
+    /// Reads a body that is small by its nature, such as JSON, whole.
+    ///
+    /// # Errors
+    /// As [`InboundBody::read_into`], and [`Code::EntityTooLarge`]: it is longer than `limit` bytes.
+    pub async fn read_whole(mut self, limit: usize) -> Result<Vec<u8>, Error> {
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.read().await? {
+            whole.extend_from_slice(&bytes);
+            if whole.len() > limit {
+                let message = format!("The body has at most {limit} bytes");
+                return Err(Error::new(Code::EntityTooLarge, message));
+            }
+        }
+        Ok(whole)
+    }
+
     fn open(&mut self) {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Untouched(request) => {

@@ -193,7 +193,7 @@ impl Catalog for PgCatalog<'_> {
         row.outcome(Some(1))?;
         if let Some(repeated) = row.text(4)? {
             let (commit, committed) = content::read_repeated(&repeated)?;
-            return Ok(Begun::Repeated(commit, committed));
+            return Ok(Begun::Repeated(Box::new(commit), committed));
         }
         let max_bytes = row.integer(2)?.and_then(|limit| u64::try_from(limit).ok());
         let charged = row.integer(5)?.and_then(|bytes| u64::try_from(bytes).ok());
