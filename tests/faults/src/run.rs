@@ -20,6 +20,10 @@ use crate::verify::{self, Options, Violation};
 const BEFORE_MILLIS: std::ops::Range<u64> = 300..900;
 /// And this long after the service is back.
 const AFTER: Duration = Duration::from_millis(300);
+/// A PUT whose caller is gone goes on in SeaweedFS for so long at the most.
+const LATE_PUT: Duration = Duration::from_millis(400);
+/// The same after a fault from which SeaweedFS has to recover: it tries again inside for some seconds.
+const STRAINED_PUT: Duration = Duration::from_secs(10);
 /// After so many rounds come other keys.
 const ROUNDS_PER_GENERATION: u32 = 10;
 /// Of the rounds of a long run, one in so many pauses a part: these take longest.
@@ -145,7 +149,10 @@ impl<'a> Run<'a> {
         let loaded = begun.elapsed();
 
         let before = self.ledger.writes.len();
-        let options = Options { rows_may_be_gone: fault.kills_postgres() };
+        let options = Options {
+            rows_may_be_gone: fault.kills_postgres(),
+            late_put: if fault.strains_seaweedfs() { STRAINED_PUT } else { LATE_PUT },
+        };
         let wrong = verify::round(self.rig, &self.world, &mut self.ledger, options).await?;
         self.rounds += 1;
         say(format!(

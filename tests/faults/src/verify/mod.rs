@@ -53,6 +53,9 @@ pub(crate) struct Violation {
 pub(crate) struct Options {
     /// PostgreSQL was killed, so that blobs may have lost their row.
     pub(crate) rows_may_be_gone: bool,
+    /// How long a PUT may go on in SeaweedFS whose caller is gone: the second deletion, which comes ten minutes
+    /// later where time is not moved, waits for that.
+    pub(crate) late_put: Duration,
 }
 
 /// The application may delete a blob without a row that is older than this, in seconds.
@@ -78,7 +81,7 @@ pub(crate) async fn round(
 
     let database = connect(rig.postgres.url().as_str()).await?;
     sql::expire(&database, sql::Expire::Leases).await?;
-    tick_until_done(rig, &client, &database).await?;
+    tick_until_done(rig, &client, &database, options.late_put).await?;
     let rows = sql::rows(&database).await?;
 
     let reader = Reader { client: &client, s3: rig.s3() };
@@ -134,8 +137,9 @@ async fn tick_until_done(
     rig: &Rig,
     client: &Client,
     database: &tokio_postgres::Client,
+    late_put: Duration,
 ) -> Result<()> {
-    for _ in 0..TICKS {
+    for number in 0..TICKS {
         let request = client.operate("/internal/tick", rig.stack.tick_secret());
         let answer = client.send(request).await.map_err(anyhow::Error::msg).context("a tick")?;
         if answer.status != 200 {
@@ -143,6 +147,9 @@ async fn tick_until_done(
         }
         if sql::is_settled(database).await? {
             return Ok(());
+        }
+        if number == 0 {
+            tokio::time::sleep(late_put).await;
         }
         sql::expire(database, sql::Expire::Deletions).await?;
     }
