@@ -79,7 +79,7 @@ impl Fault {
 
     /// May a PUT that SeaweedFS began to take hang in it for seconds?
     pub(crate) fn strains_seaweedfs(self) -> bool {
-        matches!(self, Self::KillSeaweedFs | Self::KillAll | Self::PauseSeaweedFs | Self::FullDisk)
+        matches!(self, Self::PauseSeaweedFs | Self::FullDisk)
     }
 
     pub(crate) fn is_pause(self) -> bool {
