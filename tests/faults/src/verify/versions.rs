@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -23,6 +24,11 @@ pub(super) struct Reader<'a> {
     /// For what is in the trash, which no route serves.
     pub(super) s3: &'a S3Client,
 }
+
+/// How long SeaweedFS may take to know all its volumes again.
+const VOLUMES_KNOWN: Duration = Duration::from_secs(15);
+/// Between two readings.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Versions that are read at the same time.
 const READERS: usize = 8;
@@ -143,7 +149,20 @@ async fn one(reader: Reader<'_>, write: &Write, row: Option<&Row>) -> Result<(),
 }
 
 impl Reader<'_> {
+    /// Reads a version. SeaweedFS answers 500 for some seconds after it was started, until its volumes are
+    /// known again, and the application 503 then, which says that nothing was lost and when to come back: so the
+    /// reader does.
     async fn read(self, key: &Key, row: &Row) -> Result<Sha, String> {
+        let start = Instant::now();
+        loop {
+            match self.read_once(key, row).await {
+                Err(_) if start.elapsed() < VOLUMES_KNOWN => tokio::time::sleep(RETRY).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn read_once(self, key: &Key, row: &Row) -> Result<Sha, String> {
         if row.state == "trashed" {
             let get = GetObject { bucket: &row.bucket, key: &row.s3_key, ..GetObject::default() };
             let body = self.s3.call(&get, "").await.map_err(|error| format!("{error:#}"))?;
