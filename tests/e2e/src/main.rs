@@ -2,6 +2,7 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod conformance;
 mod content;
 mod download;
 mod errors;
@@ -35,6 +36,7 @@ fn main() -> Result<ExitCode> {
     upload::register(&mut suite);
     download::register(&mut suite);
     identity::register(&mut suite);
+    conformance::register(&mut suite);
     content::register(&mut suite);
     forms::register(&mut suite);
     errors::register(&mut suite);

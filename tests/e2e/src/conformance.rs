@@ -1,0 +1,72 @@
+//! The API against its own document, by schemathesis: nobody gets a 5xx or an answer that `/openapi.json`
+//! does not have.
+
+use anyhow::{Context as _, Result, bail};
+use holdfast_dev::{python_program, workspace};
+use tokio::process::Command;
+
+use crate::harness::{Api, Suite};
+
+/// Answers that may come and those that may not; the rest of its checks is about other things.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+    response_schema_conformance,response_headers_conformance";
+
+/// Made-up requests for each operation, besides those that cover its parameters one by one.
+const EXAMPLES: &str = "40";
+
+/// The routes of the operator, who has another token.
+const INTERNAL: &str = "^/internal";
+
+pub(crate) fn register(suite: &mut Suite) {
+    suite.add("the_document_holds_for_a_user", |api| {
+        let token = api.alice.clone();
+        run(api, Some(token), Routes::Public)
+    });
+    suite.add("the_document_holds_for_an_admin", |api| {
+        let token = api.stack.admin_token();
+        run(api, Some(token), Routes::Public)
+    });
+    suite.add("the_document_holds_for_anybody", |api| run(api, None, Routes::All));
+    suite.add("the_document_holds_for_the_operator", |api| {
+        let token = api.stack.tick_secret().to_owned();
+        run(api, Some(token), Routes::Internal)
+    });
+}
+
+#[derive(Clone, Copy)]
+enum Routes {
+    All,
+    Public,
+    Internal,
+}
+
+async fn run(api: Api, token: Option<String>, routes: Routes) -> Result<()> {
+    let folder = workspace().join("tests/conformance");
+    let requirements = folder.join("requirements.txt");
+    let install = move || python_program(".venv-conformance", &requirements, "schemathesis");
+    let program = tokio::task::spawn_blocking(install).await??;
+
+    let home = tempfile::tempdir()?;
+    let mut command = Command::new(program);
+    command.arg("run").arg(format!("{}/openapi.json", api.url));
+    command.args(["--url", &api.url, "--checks", CHECKS]);
+    command.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES]);
+    command.args(["--generation-deterministic", "--continue-on-failure", "--no-color"]);
+    match routes {
+        Routes::All => {}
+        Routes::Public => drop(command.args(["--exclude-path-regex", INTERNAL])),
+        Routes::Internal => drop(command.args(["--include-path-regex", INTERNAL])),
+    }
+    if let Some(token) = token {
+        command.args(["--header", &format!("Authorization: Bearer {token}")]);
+    }
+    command.env("PYTHONPATH", &folder).env("SCHEMATHESIS_HOOKS", "hooks");
+    command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(home.path()).kill_on_drop(true);
+    let output = command.output().await.context("cannot run schemathesis")?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("schemathesis ended with {}\n{text}\n{errors}", output.status);
+    }
+    Ok(())
+}
