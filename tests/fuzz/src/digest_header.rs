@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use holdfast_core::error::Code;
 use holdfast_core::digest::Digests;
+use holdfast_core::error::Code;
 use holdfast_web::digests::{from_headers, repr_digest};
 use holdfast_web::idempotency::{IdempotencyKey, MAX_IDEMPOTENCY_KEY_BYTES};
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -47,8 +47,13 @@ pub fn check(data: &[u8]) {
     check_action(&DeleteObject { bucket, key }, at, "DELETE", &path, &[], &[]);
     let get = GetObject { bucket, key, range: Some("bytes=0-9"), ..GetObject::default() };
     check_action(&get, at, "GET", &path, &[], &[("range", "bytes=0-9")]);
-    let list =
-        ListObjectsV2 { bucket, prefix: key, continuation_token: Some(token), max_keys: Some(7) };
+    let list = ListObjectsV2 {
+        bucket,
+        prefix: key,
+        continuation_token: Some(token),
+        start_after: None,
+        max_keys: Some(7),
+    };
     let query = [
         ("list-type", "2"),
         ("encoding-type", "url"),
