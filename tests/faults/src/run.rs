@@ -36,7 +36,11 @@ const PAUSE_ONE_IN: u64 = 20;
 pub(crate) async fn run(cli: &Cli) -> Result<()> {
     let kinds: Vec<Fault> = Fault::ALL
         .into_iter()
-        .filter(|fault| cli.only.is_empty() || cli.only.iter().any(|it| fault.name().contains(it)))
+        .filter(|fault| match cli.only.as_slice() {
+            // SeaweedFS does not always come back from it, as tests/README.md says: nothing for every test.
+            [] => !(cli.short && *fault == Fault::FullDisk),
+            names => names.iter().any(|name| fault.name().contains(name)),
+        })
         .collect();
     ensure!(!kinds.is_empty(), "no fault has such a name");
     let (seed, rounds) = (cli.seed(), cli.rounds(kinds.len()));
