@@ -37,7 +37,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
     let kinds: Vec<Fault> = Fault::ALL
         .into_iter()
         .filter(|fault| match cli.only.as_slice() {
-            // SeaweedFS does not always come back from it, as tests/README.md says: nothing for every test.
+            // SeaweedFS may need `weed fix` after it, as tests/README.md says: nothing for every test.
             [] => !(cli.short && *fault == Fault::FullDisk),
             names => names.iter().any(|name| fault.name().contains(name)),
         })
