@@ -10,16 +10,10 @@ use std::rc::Rc;
 
 use holdfast_core::names::VersionId;
 use holdfast_core::ports::Resolved;
-use time::{Duration, OffsetDateTime};
+use holdfast_platform::kept::Kept;
 
 /// Most bytes of bodies in one instance.
 const MAX_BODY_BYTES: usize = 2 * 1_024 * 1_024;
-
-/// Most public files whose current version is remembered.
-const MAX_PUBLIC: usize = 256;
-
-/// So old may the answer be that anybody may read a file.
-const PUBLIC_AGE: Duration = Duration::seconds(1);
 
 #[derive(Default)]
 struct Cache {
@@ -27,11 +21,11 @@ struct Cache {
     /// In the order in which they came.
     order: VecDeque<VersionId>,
     bytes: usize,
-    public: HashMap<String, (OffsetDateTime, Rc<Resolved>)>,
 }
 
 thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
+    static PUBLIC: Kept<String, Rc<Resolved>> = Kept::default();
 }
 
 /// The whole body of a version, if it is kept here.
@@ -56,23 +50,7 @@ pub(crate) fn keep_body(version: VersionId, body: Rc<Vec<u8>>) {
     });
 }
 
-/// What an anonymous reader of this path got a moment ago.
-pub(crate) fn public(path: &str) -> Option<Rc<Resolved>> {
-    let now = OffsetDateTime::now_utc();
-    CACHE.with_borrow(|cache| {
-        let (since, file) = cache.public.get(path)?;
-        // A clock that was set back makes nothing young.
-        let age = now - *since;
-        (age >= Duration::ZERO && age < PUBLIC_AGE).then(|| Rc::clone(file))
-    })
-}
-
-/// Remembers what an anonymous reader of this path got, as it was at `since`.
-pub(crate) fn keep_public(path: &str, since: OffsetDateTime, file: &Rc<Resolved>) {
-    CACHE.with_borrow_mut(|cache| {
-        if cache.public.len() >= MAX_PUBLIC {
-            cache.public.clear();
-        }
-        cache.public.insert(path.to_owned(), (since, Rc::clone(file)));
-    });
+/// What anonymous readers got a moment ago, by their paths.
+pub(crate) fn public<T>(look: impl FnOnce(&Kept<String, Rc<Resolved>>) -> T) -> T {
+    PUBLIC.with(look)
 }

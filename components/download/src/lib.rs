@@ -3,6 +3,7 @@
 mod cache;
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use holdfast_core::download::{SANDBOX_CSP, cache_tag};
 use holdfast_core::error::{Code, Error};
@@ -17,7 +18,7 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::outbound::header;
 use holdfast_platform::reply;
 use holdfast_web::conditional::{self, ETag, Evaluation, Preconditions, Validators};
-use holdfast_web::digests::repr_digest;
+use holdfast_web::digests::{REPR_DIGEST, repr_digest};
 use holdfast_web::http_date::HttpDate;
 use holdfast_web::path::{Query, Target as Path};
 use holdfast_web::range::{self, RangeOutcome};
@@ -28,11 +29,9 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use time::OffsetDateTime;
 use wasip3::http::types::{Request, Response};
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 const ROUTE: &str = "/v1/download/";
 
@@ -159,14 +158,14 @@ impl Asked {
         let anybody = context.caller.principal.is_anonymous()
             && self.version.is_none()
             && !inbound.headers.contains_key(CACHE_CONTROL);
-        if anybody && let Some(file) = cache::public(&inbound.path) {
+        if anybody && let Some(file) = cache::public(|kept| kept.get(&inbound.path)) {
             return Ok(file);
         }
-        let since = OffsetDateTime::now_utc();
+        let since = Instant::now();
         let wanted = Wanted { bucket: &self.bucket, key: &self.key, version: self.version };
         let file = Rc::new(context.app.resolve(&context.caller.principal, &wanted).await?);
         if anybody && file.public {
-            cache::keep_public(&inbound.path, since, &file);
+            cache::public(|kept| kept.keep(inbound.path.clone(), since, Rc::clone(&file)));
         }
         Ok(file)
     }

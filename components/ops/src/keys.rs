@@ -35,12 +35,8 @@ pub(crate) async fn handle(context: &Context, inbound: Inbound) -> Result<Respon
         None => return Err(missing()),
     };
     inbound.allow(if id.is_some() { &["DELETE"] } else { &["GET", "HEAD", "POST"] })?;
-    if context.caller.principal.is_anonymous() {
-        return Err(Error::new(
-            Code::MissingAuthentication,
-            "Send a bearer token in the Authorization header",
-        ));
-    }
+    let principal = &context.caller.principal;
+    principal.require("Send a bearer token in the Authorization header")?;
     match (id, inbound.method.as_str()) {
         (Some(id), _) => revoke(context, id).await,
         (None, "POST") => create(context, inbound).await,
@@ -54,9 +50,9 @@ fn missing() -> Error {
 
 async fn create(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     let request = KeyRequest::parse(&inbound.body.read_whole(MAX_BODY_BYTES).await?)?;
+    // A UUIDv7 too, so that keys are listed by their age.
     let id = VersionId::generate(WasiClock.now(), &random_bytes());
-    let id = Uuid::try_parse(&id.to_string()).map_err(Error::internal)?.into_bytes();
-    let (text, key) = ApiKey::generate(id, random_bytes());
+    let (text, key) = ApiKey::generate(id.to_bytes(), random_bytes());
     let caller = &context.caller;
     let new = NewKey {
         name: &request.name,

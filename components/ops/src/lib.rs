@@ -94,12 +94,6 @@ async fn ready() -> (u16, serde_json::Value) {
 
 /// The database answers, and the migrations ran.
 async fn database(app: &App) -> Result<(), Error> {
-    let connection = pg::open(&app.config.database_url).await?;
-    pg::row(
-        &connection,
-        "select count(*) from holdfast.bucket where name = 'documents'",
-        Vec::new(),
-    )
-    .await?;
-    Ok(())
+    let count = "select count(*) from holdfast.bucket where name = 'documents'";
+    pg::call(&app.config.database_url, count, Vec::new()).await.map(drop)
 }

@@ -15,7 +15,6 @@ use wasip3::http::types::Response;
 /// Where the file is read again.
 const DOWNLOAD_ROUTE: &str = "/v1/download/";
 
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The status: 201 for a new object, 200 for a new version of one.
@@ -56,7 +55,7 @@ pub(crate) fn one(
         headers.insert(LOCATION, text(url(context, upload))?);
     }
     if let Some(value) = digests::repr_digest(digests.sha256.as_ref(), digests.sha512.as_ref()) {
-        headers.insert(REPR_DIGEST, value);
+        headers.insert(digests::REPR_DIGEST, value);
     }
     if uploaded.repeated {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

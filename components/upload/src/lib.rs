@@ -4,7 +4,7 @@ mod answer;
 mod form;
 mod request;
 
-use holdfast_core::error::{Code, Error};
+use holdfast_core::error::Error;
 use holdfast_core::names::{BucketName, ObjectKey};
 use holdfast_core::upload::{Upload, Uploaded, Uploader};
 use holdfast_platform::app::{Context, serve};
@@ -27,12 +27,8 @@ async fn handle(request: Request) -> Response {
 async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     let target = Target::parse(&inbound.path, ROUTE)?;
     inbound.allow(if target.key.is_empty() { &["POST"] } else { &["PUT"] })?;
-    if context.caller.principal.is_anonymous() {
-        return Err(Error::new(
-            Code::MissingAuthentication,
-            "Send a bearer token in the Authorization header to upload",
-        ));
-    }
+    let principal = &context.caller.principal;
+    principal.require("Send a bearer token in the Authorization header to upload")?;
     let bucket = BucketName::parse(&target.bucket)?;
     if target.key.is_empty() {
         form::post(context, &bucket, inbound).await

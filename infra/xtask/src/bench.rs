@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{build, command};
+use crate::build;
 
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -14,10 +14,6 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn run(self) -> Result<()> {
-        build::components().await?;
-        build::native(&["holdfast-devhost", "holdfast-dev", "holdfast-bench"]).await?;
-        let mut bench = command::program(build::program_file("holdfast-bench")?);
-        bench.args(self.args);
-        command::run(bench, "the benchmark").await
+        build::harness("holdfast-bench", self.args, "the benchmark").await
     }
 }

@@ -49,6 +49,15 @@ pub(crate) async fn native(names: &[&str]) -> Result<()> {
     command::run(build, "building the programs").await
 }
 
+/// Builds all that one of our harnesses runs on, and runs it.
+pub(crate) async fn harness(package: &str, args: Vec<String>, what: &str) -> Result<()> {
+    components().await?;
+    native(&["holdfast-devhost", "holdfast-dev", package]).await?;
+    let mut program = command::program(program_file(package)?);
+    program.args(args);
+    command::run(program, what).await
+}
+
 pub(crate) fn packages<'a>(names: &'a [&str]) -> impl Iterator<Item = &'a str> {
     names.iter().flat_map(|name| ["--package", *name])
 }

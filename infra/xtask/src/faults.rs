@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{build, command};
+use crate::build;
 
 #[derive(Args)]
 pub(crate) struct Faults {
@@ -14,10 +14,6 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) async fn run(self) -> Result<()> {
-        build::components().await?;
-        build::native(&["holdfast-devhost", "holdfast-dev", "holdfast-faults"]).await?;
-        let mut faults = command::program(build::program_file("holdfast-faults")?);
-        faults.args(self.args);
-        command::run(faults, "the faults").await
+        build::harness("holdfast-faults", self.args, "the faults").await
     }
 }

@@ -146,6 +146,11 @@ pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Bytes in hexadecimal, as an ETag carries an MD5.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A digest of `N` bytes from base64; `None` if it is none.
 #[must_use]
 pub fn from_base64<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::digest::{Crc64Nvme, Digests, Hasher};
+use crate::digest::{Crc64Nvme, Digests, Hasher, hex};
 use crate::error::{Code, Error};
 use crate::limits::CHARGE_STEP_BYTES;
 use crate::names::VersionId;
@@ -117,8 +117,7 @@ impl FakeBlobs {
         let md5 = Digests { md5: Some([0; 16]), ..Digests::default() };
         let mut hasher = Hasher::new(&md5, false);
         hasher.update(bytes);
-        let md5 = hasher.finish().md5.unwrap_or_default();
-        let etag = md5.iter().map(|byte| format!("{byte:02x}")).collect();
+        let etag = hex(&hasher.finish().md5.unwrap_or_default());
         Stored { etag, crc64nvme: Some(Crc64Nvme::of(bytes)), size: Some(bytes.len() as u64) }
     }
 }

@@ -133,6 +133,12 @@ impl VersionId {
         })
     }
 
+    /// The sixteen bytes of the UUID.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+
     /// When it was made, in milliseconds; `None` for an id that is no UUIDv7.
     #[must_use]
     pub fn made_at(&self) -> Option<OffsetDateTime> {

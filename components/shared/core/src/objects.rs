@@ -1,7 +1,7 @@
 //! What is done to objects apart from their bytes.
 #![allow(async_fn_in_trait, reason = "one thread: no caller needs a future that is Send")]
 
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::ports::Caller;
 
@@ -34,10 +34,10 @@ pub trait ObjectCatalog {
     /// Moves the current version of an object to the trash.
     ///
     /// # Errors
-    /// * [`Code::NoSuchKey`]: there is none, or the caller may neither delete nor see it.
-    /// * [`Code::NoSuchBucket`]: there is no such bucket.
-    /// * [`Code::AccessDenied`]: the caller may see it, and not delete it.
-    /// * [`Code::PreconditionFailed`]: If-Match names another version.
+    /// * [`crate::error::Code::NoSuchKey`]: there is none, or the caller may neither delete nor see it.
+    /// * [`crate::error::Code::NoSuchBucket`]: there is no such bucket.
+    /// * [`crate::error::Code::AccessDenied`]: the caller may see it, and not delete it.
+    /// * [`crate::error::Code::PreconditionFailed`]: If-Match names another version.
     async fn trash(&self, asked: &Delete) -> Result<Deleted, Error>;
 }
 
@@ -53,15 +53,11 @@ impl<C: ObjectCatalog> Objects<'_, C> {
     /// nothing, and so can the client's own.
     ///
     /// # Errors
-    /// * [`Code::MissingAuthentication`]: nobody asks. Deleting is for no anonymous caller, in a public bucket too.
+    /// * [`crate::error::Code::MissingAuthentication`]: nobody asks. Deleting is for no anonymous caller, in a public bucket too.
     /// * Those of [`ObjectCatalog::trash`].
     pub async fn delete(&self, asked: &Delete) -> Result<Deleted, Error> {
-        if asked.caller.principal.is_anonymous() {
-            return Err(Error::new(
-                Code::MissingAuthentication,
-                "Send a bearer token in the Authorization header to delete",
-            ));
-        }
+        let principal = &asked.caller.principal;
+        principal.require("Send a bearer token in the Authorization header to delete")?;
         self.catalog.trash(asked).await
     }
 }
@@ -75,6 +71,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::error::Code;
     use crate::principal::Principal;
 
     #[derive(Default)]

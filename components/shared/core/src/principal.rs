@@ -1,5 +1,7 @@
 //! Who asks.
 
+use crate::error::{Code, Error};
+
 /// A principal, as its token says. SQL decides what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -16,6 +18,17 @@ impl Principal {
     #[must_use]
     pub fn anonymous() -> Self {
         Self { sub: String::new(), roles: Vec::new(), scopes: None }
+    }
+
+    /// Refuses an anonymous caller with this message.
+    ///
+    /// # Errors
+    /// [`Code::MissingAuthentication`].
+    pub fn require(&self, message: &str) -> Result<(), Error> {
+        if self.is_anonymous() {
+            return Err(Error::new(Code::MissingAuthentication, message));
+        }
+        Ok(())
     }
 
     /// Whether a token named this principal.

@@ -12,9 +12,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use crate::digest::{Digests, Hasher, base64};
+use crate::digest::{Digests, Hasher, base64, hex};
 use crate::error::{Code, Error};
 use crate::limits::{
     CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, KEEP_CONNECTION_MS, MAX_PUT_BYTES, RENEW_SECONDS,
@@ -59,12 +60,12 @@ impl Upload {
     /// What stands for all that the request says, besides its body and who sent it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut hasher = Hasher::new(&Digests::default(), true);
+        let mut hash = Sha256::new();
         let mut add = |text: Option<&str>| {
             // With their lengths, or one text could go on where another one ends.
             let length = text.map_or(u64::MAX, |text| text.len() as u64);
-            hasher.update(&length.to_be_bytes());
-            hasher.update(text.unwrap_or_default().as_bytes());
+            hash.update(length.to_be_bytes());
+            hash.update(text.unwrap_or_default());
         };
         add(Some(self.bucket.as_str()));
         add(Some(self.key.as_str()));
@@ -78,7 +79,7 @@ impl Upload {
             add(Some(name));
             add(Some(value));
         }
-        base64(&hasher.finish().sha256.unwrap_or_default())
+        base64(&hash.finalize())
     }
 }
 
@@ -275,15 +276,14 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         check_digests(&upload.declared, &digests)?;
         let ours = digests.crc64nvme.map(|crc| base64(&crc));
         // A checksum of the store's own that equals ours proves length and content at once.
-        if stored.crc64nvme != ours {
-            if stored.crc64nvme.is_some() {
-                return Err(torn("a CRC-64/NVME that differs from what was sent"));
-            }
+        let mut theirs = stored.crc64nvme.clone();
+        if theirs.is_none() {
             let found = self.blobs.head(pending.at).await?.ok_or_else(|| torn("nothing"))?;
             is_what_was_sent(&stored, &found, size)?;
-            if found.crc64nvme.is_some() && found.crc64nvme != ours {
-                return Err(torn("a CRC-64/NVME that differs from what was sent"));
-            }
+            theirs = found.crc64nvme;
+        }
+        if theirs.is_some() && theirs != ours {
+            return Err(torn("a CRC-64/NVME that differs from what was sent"));
         }
         Ok(Sent { stored, size, head, digests })
     }
@@ -489,15 +489,6 @@ fn is_what_was_sent(answered: &Stored, found: &Stored, length: u64) -> Result<()
         return Err(torn("another ETag than it answered"));
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        text.extend(
-            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
-        );
-        text
-    })
 }
 
 fn torn(what: &str) -> Error {

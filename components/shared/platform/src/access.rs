@@ -75,8 +75,7 @@ async fn flush(url: &str) {
     let count = records.len();
     let written = async {
         let bytes = serde_json::to_vec(&records).map_err(Error::internal)?;
-        let connection = pg::open(url).await?;
-        pg::row(&connection, RECORD, vec![ParameterValue::Jsonb(bytes)]).await?;
+        pg::call(url, RECORD, vec![ParameterValue::Jsonb(bytes)]).await?;
         Ok::<_, Error>(())
     };
     if let Err(error) = written.await {

@@ -80,8 +80,7 @@ pub async fn authenticate(
         text(&caller.ip),
         text(&caller.request_id),
     ];
-    let connection = pg::open(database_url).await?;
-    let mut row = pg::row(&connection, AUTHENTICATE, parameters).await?;
+    let mut row = pg::call(database_url, AUTHENTICATE, parameters).await?;
     match row.required(0)?.as_str() {
         "ok" => Ok(Principal {
             sub: row.required(1)?,
@@ -120,8 +119,7 @@ pub async fn create(
         text(&caller.ip),
         text(&caller.request_id),
     ];
-    let connection = pg::open(database_url).await?;
-    let mut row = pg::row(&connection, CREATE, parameters).await?;
+    let mut row = pg::call(database_url, CREATE, parameters).await?;
     row.outcome(Some(1))?;
     Ok(Shown {
         id: id_text(key.id),
@@ -174,8 +172,7 @@ pub async fn revoke(database_url: &str, id: &str, caller: &Caller) -> Result<(),
         text(&caller.ip),
         text(&caller.request_id),
     ];
-    let connection = pg::open(database_url).await?;
-    pg::row(&connection, REVOKE, parameters).await?.outcome(None)
+    pg::call(database_url, REVOKE, parameters).await?.outcome(None)
 }
 
 fn shown(mut row: Row) -> Result<Shown, Error> {

@@ -27,7 +27,7 @@ const STORE: &str = "The object store";
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// A spliced body is given this long for its size, at the least: bytes a second.
-const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1_024;
+const SPLICED_BYTES_PER_SECOND: u64 = 32 * 1_024;
 
 /// A pumped body is watched chunk by chunk, so its whole has no limit of its own but a day.
 const PUMP_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -62,6 +62,18 @@ impl S3Blobs<'_> {
         })
     }
 
+    /// The same, and reads the answer, but no more than `limit` bytes of its body; a broken one may be whole next
+    /// time.
+    async fn attempt(
+        &self,
+        action: &impl Action,
+        body: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Answer, Retry> {
+        let response = self.send(action, body).await?;
+        finish(response, limit).await.map_err(Retry::MayHelp)
+    }
+
     fn head<'a>(
         &'a self,
         signed: &'a holdfast_s3::SignedRequest,
@@ -81,8 +93,7 @@ impl S3Blobs<'_> {
     /// Sends an operation until it has an answer that is no passing fault, and reads that.
     async fn ask(&self, action: &impl Action, body: Option<&[u8]>) -> Result<Answer, Error> {
         retry(async || {
-            let response = self.send(action, body).await?;
-            let answer = read(response).await?;
+            let answer = self.attempt(action, body, ERROR_BODY_BYTES).await?;
             match answer.status {
                 ..300 => Ok(answer),
                 _ => match refusal(&answer) {
@@ -107,7 +118,10 @@ impl S3Blobs<'_> {
             let response = self.send(&action, None).await?;
             match response.get_status_code() {
                 200 | 206 => Ok(response),
-                _ => Err(refusal(&read(response).await?)),
+                _ => {
+                    let answer = finish(response, ERROR_BODY_BYTES).await;
+                    Err(answer.map_or_else(Retry::MayHelp, |answer| refusal(&answer)))
+                }
             }
         })
         .await
@@ -125,10 +139,7 @@ impl S3Blobs<'_> {
     ) -> Result<Vec<u8>, Error> {
         let action = GetObject { bucket: at.bucket, key: at.s3_key, range, ..GetObject::default() };
         retry(async || {
-            let response = self.send(&action, None).await?;
-            let answer = Answer::read(response, limit)
-                .await
-                .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
+            let answer = self.attempt(&action, None, limit).await?;
             match (answer.status, range) {
                 (200, None) | (206, Some(_)) => Ok(answer.body),
                 (200 | 206, _) => {
@@ -146,10 +157,7 @@ impl S3Blobs<'_> {
     /// [`Code::ServiceUnavailable`]: SeaweedFS does not answer, or with something that is no listing.
     pub async fn list(&self, action: &ListObjectsV2<'_>) -> Result<ListObjectsV2Page, Error> {
         retry(async || {
-            let response = self.send(action, None).await?;
-            let answer = Answer::read(response, LISTING_BYTES)
-                .await
-                .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
+            let answer = self.attempt(action, None, LISTING_BYTES).await?;
             match answer.status {
                 200 => ListObjectsV2::parse(&answer.body)
                     .map_err(|error| Retry::MayHelp(Error::unavailable(STORE, error))),
@@ -221,13 +229,13 @@ impl Blobs for S3Blobs<'_> {
         };
         let action = put_object(at, Some(length), checksum);
         let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
-        let limit = ANSWER_LIMIT + Duration::from_secs(length / SLOWEST_BYTES_PER_SECOND);
+        let limit = ANSWER_LIMIT + Duration::from_secs(length / SPLICED_BYTES_PER_SECOND);
         let request = self.head(&signed, limit).with_body(Some(stream), end)?;
         // A client that left and a store that broke look alike here; the former never reads this.
         let response = client::send(request)
             .await
             .map_err(|code| Failure::Transport(code).into_error(STORE))?;
-        stored(&finish(response).await?)
+        stored(&finish(response, ERROR_BODY_BYTES).await?)
     }
 
     async fn put_pumped(
@@ -252,11 +260,11 @@ impl Blobs for S3Blobs<'_> {
         };
         let (copied, response) = join(copy, client::send(request)).await;
         match (copied, response) {
-            (Ok(()), Ok(response)) => stored(&finish(response).await?),
+            (Ok(()), Ok(response)) => stored(&finish(response, ERROR_BODY_BYTES).await?),
             (Ok(()), Err(code)) => Err(Failure::Transport(code).into_error(STORE)),
             // The store answered before the end: its reason counts, not our broken pipe.
             (Err(error), Ok(response)) if error.code == Code::ServiceUnavailable => {
-                Err(refused(&finish(response).await?).because(error))
+                Err(refused(&finish(response, ERROR_BODY_BYTES).await?).because(error))
             }
             (Err(error), _) => Err(error),
         }
@@ -280,10 +288,7 @@ impl Blobs for S3Blobs<'_> {
             ..GetObject::default()
         };
         retry(async || {
-            let response = self.send(&action, None).await?;
-            let answer = Answer::read(response, count)
-                .await
-                .map_err(|code| Retry::MayHelp(Failure::Transport(code).into_error(STORE)))?;
+            let answer = self.attempt(&action, None, count).await?;
             match answer.status {
                 404 => Ok(None),
                 200 | 206 => looked(answer).map(Some).map_err(Retry::MayHelp),
@@ -340,15 +345,10 @@ async fn pump(
     }
 }
 
-/// Reads an answer; a broken one may be whole next time.
-async fn read(response: Response) -> Result<Answer, Retry> {
-    finish(response).await.map_err(Retry::MayHelp)
-}
-
-async fn finish(response: Response) -> Result<Answer, Error> {
-    Answer::read(response, ERROR_BODY_BYTES)
-        .await
-        .map_err(|code| Failure::Transport(code).into_error(STORE))
+/// Reads an answer, but no more than `limit` bytes of its body.
+async fn finish(response: Response, limit: usize) -> Result<Answer, Error> {
+    let answer = Answer::read(response, limit).await;
+    answer.map_err(|code| Failure::Transport(code).into_error(STORE))
 }
 
 /// What a success says of the blob. Only an S3 success counts: 200 with an ETag.

@@ -1,8 +1,6 @@
 //! Who asks: a token by the issuer's keys, an API key by the database.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use holdfast_core::config::{Config, JwtKeys};
 use holdfast_core::error::Error;
@@ -15,20 +13,15 @@ use http::HeaderMap;
 use time::OffsetDateTime;
 
 use crate::api_keys;
+use crate::kept::Kept;
 use crate::public_keys::PublicKeys;
-
-/// How long the answer to an API key may be kept: DESIGN, section 5, allows it for a permission.
-const KEPT_FOR: Duration = Duration::from_secs(1);
-
-/// The most answers that one instance keeps.
-const MAX_KEPT: usize = 256;
 
 /// How this instance knows its callers.
 pub struct Identity {
     verifier: Verifier,
     /// `None` for HS256.
     public_keys: Option<PublicKeys>,
-    kept: RefCell<BTreeMap<ApiKey, (Instant, Principal)>>,
+    keys: Kept<ApiKey, Principal>,
 }
 
 impl Identity {
@@ -44,7 +37,7 @@ impl Identity {
             ),
         };
         let verifier = verifier.roles_claim(&config.jwt_roles_claim);
-        Self { verifier, public_keys, kept: RefCell::default() }
+        Self { verifier, public_keys, keys: Kept::default() }
     }
 
     /// The principal of a request; anonymous without a credential. `caller` is for the audit log.
@@ -63,11 +56,12 @@ impl Identity {
             Credential::None => Ok(Principal::anonymous()),
             Credential::Token(token) => self.of_token(token).await,
             Credential::ApiKey(key) => {
-                if let Some(principal) = self.kept(&key) {
+                if let Some(principal) = self.keys.get(&key) {
                     return Ok(principal);
                 }
+                let since = Instant::now();
                 let principal = api_keys::authenticate(database_url, &key, caller).await?;
-                self.keep(key, principal.clone());
+                self.keys.keep(key, since, principal.clone());
                 Ok(principal)
             }
         }
@@ -91,21 +85,5 @@ impl Identity {
             }
         };
         verified.map(bearer::principal).map_err(bearer::refusal)
-    }
-
-    fn kept(&self, key: &ApiKey) -> Option<Principal> {
-        let kept = self.kept.borrow();
-        let (since, principal) = kept.get(key)?;
-        (since.elapsed() < KEPT_FOR).then(|| principal.clone())
-    }
-
-    fn keep(&self, key: ApiKey, principal: Principal) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.len() >= MAX_KEPT {
-            kept.retain(|_, (since, _)| since.elapsed() < KEPT_FOR);
-        }
-        if kept.len() < MAX_KEPT {
-            kept.insert(key, (Instant::now(), principal));
-        }
     }
 }

@@ -15,6 +15,7 @@ mod content;
 pub mod form;
 pub mod identity;
 pub mod inbound;
+pub mod kept;
 pub mod kv;
 pub mod log;
 pub mod objects;

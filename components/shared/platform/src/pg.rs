@@ -87,6 +87,19 @@ pub async fn row(
     only(rows(connection, statement, parameters).await?, statement)
 }
 
+/// One step on a connection from the pool, which goes back at once.
+///
+/// # Errors
+/// As [`open`] and [`row`].
+pub async fn call(
+    url: &str,
+    statement: &str,
+    parameters: Vec<ParameterValue>,
+) -> Result<Row, Error> {
+    let connection = open(url).await?;
+    Ok(row(&connection, statement, parameters).await?)
+}
+
 /// The row that a step answered.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! The public keys of the issuer of tokens: fetched, kept in the instance and in the key-value store.
 //!
-//! No request waits for another one of its instance: who finds a fetch begun looks again after a moment.
+//! Tasks of an instance cannot wake each other: who finds a fetch begun looks again every 100 ms, for as long as a
+//! fetch may take.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

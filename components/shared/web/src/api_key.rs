@@ -19,7 +19,7 @@ pub const SECRET_BYTES: usize = 32;
 const SECRET_CHARACTERS: usize = 43;
 
 /// A key as it is looked up. `Debug` shows its id alone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiKey {
     /// The id, a UUID.
     pub id: [u8; 16],

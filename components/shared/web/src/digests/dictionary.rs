@@ -17,11 +17,8 @@ use super::{invalid, set};
 /// Reads one line of the header `name` into `declared`.
 pub(super) fn read(name: &HeaderName, line: &[u8], declared: &mut Digests) -> Result<(), Error> {
     let malformed = || invalid(name, "is not a list like sha-256=:base64:");
-    let found = Parser::new(line)
-        .parse_dictionary_with_visitor(Members::default())
-        .map_err(|_| malformed())?;
-    for Digest { algorithm, bytes } in found {
-        let bytes = bytes.ok_or_else(malformed)?;
+    for Member { algorithm, value } in members(line).ok_or_else(malformed)? {
+        let Value::Bytes(bytes) = value else { return Err(malformed()) };
         match algorithm {
             Algorithm::Sha256 => set(name, &bytes, &mut declared.sha256)?,
             Algorithm::Sha512 => set(name, &bytes, &mut declared.sha512)?,
@@ -32,7 +29,11 @@ pub(super) fn read(name: &HeaderName, line: &[u8], declared: &mut Digests) -> Re
 
 /// Whether one line of Want-Repr-Digest weighs SHA-256 with more than 0.
 pub(super) fn wants_sha256(line: &[u8]) -> bool {
-    Parser::new(line).parse_dictionary_with_visitor(Wish::default()).unwrap_or_default()
+    let mut weights = members(line).unwrap_or_default().into_iter().rev();
+    // Of a member that comes twice the last one counts; a list is no weight.
+    let last = weights
+        .find(|it| matches!(it.algorithm, Algorithm::Sha256) && !matches!(it.value, Value::List));
+    matches!(last, Some(Member { value: Value::Weight(weight), .. }) if weight > Integer::ZERO)
 }
 
 #[derive(Clone, Copy)]
@@ -41,19 +42,29 @@ enum Algorithm {
     Sha512,
 }
 
-/// A member of the dictionary.
-struct Digest {
+/// A member of the dictionary whose algorithm is known.
+struct Member {
     algorithm: Algorithm,
-    /// `None` for a value that is no byte sequence.
-    bytes: Option<Vec<u8>>,
+    value: Value,
 }
 
-/// The members whose algorithm is known, every one of them.
+enum Value {
+    Bytes(Vec<u8>),
+    Weight(Integer),
+    List,
+    Other,
+}
+
+/// The members of known algorithms, every one of them; `None` for what is no dictionary.
+fn members(line: &[u8]) -> Option<Vec<Member>> {
+    Parser::new(line).parse_dictionary_with_visitor(Members::default()).ok()
+}
+
 #[derive(Default)]
-struct Members(Vec<Digest>);
+struct Members(Vec<Member>);
 
 impl<'de> DictionaryVisitor<'de> for Members {
-    type Out = Vec<Digest>;
+    type Out = Vec<Member>;
     type Error = Infallible;
 
     fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
@@ -62,7 +73,7 @@ impl<'de> DictionaryVisitor<'de> for Members {
             "sha-512" => Algorithm::Sha512,
             _ => return Ok(None),
         };
-        self.0.push(Digest { algorithm, bytes: None });
+        self.0.push(Member { algorithm, value: Value::List });
         Ok(self.0.last_mut())
     }
 
@@ -71,7 +82,7 @@ impl<'de> DictionaryVisitor<'de> for Members {
     }
 }
 
-impl<'de> EntryVisitor<'de> for &mut Digest {
+impl<'de> EntryVisitor<'de> for &mut Member {
     type Error = Infallible;
 
     fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
@@ -83,7 +94,7 @@ impl<'de> EntryVisitor<'de> for &mut Digest {
     }
 }
 
-impl<'de> ItemVisitor<'de> for &mut Digest {
+impl<'de> ItemVisitor<'de> for &mut Member {
     type Out = ();
     type Error = Infallible;
 
@@ -91,51 +102,11 @@ impl<'de> ItemVisitor<'de> for &mut Digest {
         self,
         item: BareItemFromInput<'de>,
     ) -> Result<impl ParameterVisitor<'de, Out = ()>, Infallible> {
-        if let BareItemFromInput::ByteSequence(bytes) = item {
-            self.bytes = Some(bytes);
-        }
-        Ok(Ignored)
-    }
-}
-
-/// Whether SHA-256 is wished for.
-#[derive(Default)]
-struct Wish(bool);
-
-impl<'de> DictionaryVisitor<'de> for Wish {
-    type Out = bool;
-    type Error = Infallible;
-
-    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
-        Ok((key.as_str() == "sha-256").then_some(self))
-    }
-
-    fn finish(self) -> Result<bool, Infallible> {
-        Ok(self.0)
-    }
-}
-
-impl<'de> EntryVisitor<'de> for &mut Wish {
-    type Error = Infallible;
-
-    fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
-        Ok(self)
-    }
-
-    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        Ok(Ignored)
-    }
-}
-
-impl<'de> ItemVisitor<'de> for &mut Wish {
-    type Out = ();
-    type Error = Infallible;
-
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de, Out = ()>, Infallible> {
-        self.0 = matches!(item, BareItemFromInput::Integer(weight) if weight > Integer::ZERO);
+        self.value = match item {
+            BareItemFromInput::ByteSequence(bytes) => Value::Bytes(bytes),
+            BareItemFromInput::Integer(weight) => Value::Weight(weight),
+            _ => Value::Other,
+        };
         Ok(Ignored)
     }
 }

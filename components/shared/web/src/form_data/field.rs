@@ -30,12 +30,6 @@ impl FieldValue {
         Ok(())
     }
 
-    /// The value as bytes.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-
     /// The value as text.
     ///
     /// # Errors
