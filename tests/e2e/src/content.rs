@@ -3,12 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::stream;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::harness::{Api, Suite, expect, header, json_of, noise, refused};
+use crate::harness::{Api, Suite, chunked, expect, header, json_of, noise, refused};
 use crate::raw::Raw;
 
 pub(crate) fn register(suite: &mut Suite) {
@@ -30,12 +29,8 @@ const WAYS: [(usize, bool); 4] = [(10, true), (300_000, true), (10, false), (300
 
 /// A PUT with a Content-Length or without.
 fn put(api: &Api, path: &str, bytes: &[u8], with_length: bool) -> reqwest::RequestBuilder {
-    if with_length {
-        return api.put(path, bytes.to_vec());
-    }
-    let chunks: Vec<_> =
-        bytes.chunks(50_000).map(|it| Ok::<_, std::io::Error>(it.to_vec())).collect();
-    api.put(path, reqwest::Body::wrap_stream(stream::iter(chunks)))
+    let body = if with_length { bytes.to_vec().into() } else { chunked(bytes) };
+    api.put(path, body)
 }
 
 /// Every header that declares a digest of these bytes.

@@ -5,7 +5,7 @@ use holdfast_dev::Stack;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 
-use crate::harness::{Api, Suite, expect, header, noise, refused};
+use crate::harness::{Api, Suite, chunked, expect, header, noise, refused};
 use crate::raw::Raw;
 
 const MIB: usize = 1_024 * 1_024;
@@ -173,8 +173,7 @@ async fn quotas(api: Api) -> Result<()> {
     let problem = refused(api.put(&path("second"), noise(200_000)), 403, "QuotaExceeded").await?;
     ensure!(problem["rule"] == "policy.quotaBytes", "{problem}");
     // Without a length the commit finds out.
-    let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(noise(200_000))]);
-    let unknown = api.put(&path("third"), reqwest::Body::wrap_stream(stream));
+    let unknown = api.put(&path("third"), chunked(&noise(200_000)));
     refused(unknown, 403, "QuotaExceeded").await?;
     expect(api.put(&path("fourth"), noise(50_000)), 201).await?;
     Ok(())

@@ -25,7 +25,8 @@ pub(crate) struct Api {
     pub(crate) bob: String,
     pub(crate) expired: String,
     pub(crate) stack: Arc<Stack>,
-    s3: S3Client,
+    /// SeaweedFS, behind the application.
+    pub(crate) s3: S3Client,
 }
 
 impl Api {
@@ -57,6 +58,12 @@ impl Api {
         self.client.get(format!("{}/v1/download/{path}", self.url))
     }
 
+    /// One text of one row.
+    pub(crate) async fn text(&self, sql: &str) -> Result<String> {
+        let client = holdfast_dev::connect(self.stack.database_url()).await?;
+        Ok(client.query_one(sql, &[]).await?.get(0))
+    }
+
     /// One number of one row.
     pub(crate) async fn number(&self, sql: &str) -> Result<i64> {
         let client = holdfast_dev::connect(self.stack.database_url()).await?;
@@ -86,6 +93,12 @@ impl Api {
     pub(crate) async fn bucket(&self, policy: &Value) -> Result<String> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let name = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.create_bucket(&name, policy).await?;
+        Ok(name)
+    }
+
+    /// A bucket in the database and in the store; its policy is the least one and `policy`.
+    pub(crate) async fn create_bucket(&self, name: &str, policy: &Value) -> Result<()> {
         let mut whole =
             json!({ "visibility": "private", "writers": "authenticated", "readers": "owner" });
         if let (Some(whole), Some(more)) = (whole.as_object_mut(), policy.as_object()) {
@@ -94,8 +107,7 @@ impl Api {
         let client = holdfast_dev::connect(self.stack.database_url()).await?;
         let insert = "insert into holdfast.bucket (name, owner, policy) values ($1, 'system', $2::text::jsonb)";
         client.execute(insert, &[&name, &whole.to_string()]).await?;
-        self.s3.ensure_bucket(&name).await?;
-        Ok(name)
+        self.s3.ensure_bucket(name).await
     }
 
     /// How many objects SeaweedFS lists in a bucket (of a thousand at the most).
@@ -164,6 +176,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+/// A body without a length, in chunks of 50,000 bytes.
+pub(crate) fn chunked(bytes: &[u8]) -> reqwest::Body {
+    let chunks: Vec<_> =
+        bytes.chunks(50_000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+    reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))
 }
 
 /// Bytes that no compression or repetition can hide an error in.

@@ -44,7 +44,7 @@ fn main() -> Result<ExitCode> {
     outage::register(&mut suite);
     readme::register(&mut suite)?;
     objects::register(&mut suite);
-    reconcile::register(&mut suite, &stack)?;
+    reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
     Ok(conclusion.exit_code())

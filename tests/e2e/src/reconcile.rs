@@ -1,13 +1,11 @@
 //! `POST /internal/reconcile`, each test in a bucket of its own: usage is the bucket's.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use futures_util::stream;
-use holdfast_dev::{S3Client, Stack};
-use holdfast_s3::{DeleteObject, HeadObject, PutObject};
+use holdfast_s3::{DeleteObject, PutObject};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
@@ -19,35 +17,20 @@ const ORPHAN_AGE: Duration = Duration::from_secs(2);
 /// How long a test waits for a blob to get old.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the operator has and a user has not.
-struct Operator {
-    tick_secret: String,
-    s3: S3Client,
-}
-
-static OPERATOR: OnceLock<Operator> = OnceLock::new();
-
 pub(crate) fn variables() -> [(String, String); 1] {
     [("orphan_age_seconds".to_owned(), ORPHAN_AGE.as_secs().to_string())]
 }
 
-pub(crate) fn register(suite: &mut Suite, stack: &Stack) -> Result<()> {
-    let operator = Operator { tick_secret: stack.tick_secret().to_owned(), s3: stack.s3_client()? };
-    OPERATOR.get_or_init(|| operator);
+pub(crate) fn register(suite: &mut Suite) {
     suite.add("the_reconciler_finds_what_is_wrong_and_mends_it", finds_and_mends);
     suite.add("the_reconciler_goes_on_where_its_caller_stopped", goes_on);
     suite.add("the_reconciler_never_touches_a_running_upload", running_uploads);
     suite.add("the_reconciler_is_for_the_operator", refusals);
-    Ok(())
 }
 
-fn operator() -> Result<&'static Operator> {
-    OPERATOR.get().context("register was not called")
-}
-
-fn call(api: &Api, members: &Value) -> Result<RequestBuilder> {
+fn call(api: &Api, members: &Value) -> RequestBuilder {
     let request = api.client.post(format!("{}/internal/reconcile", api.url));
-    Ok(request.bearer_auth(&operator()?.tick_secret).json(members))
+    request.bearer_auth(api.stack.tick_secret()).json(members)
 }
 
 /// A whole day of the bucket; the lists of all its batches.
@@ -56,7 +39,7 @@ async fn through(api: &Api, bucket: &str, day: &str, apply: bool) -> Result<Foun
     let mut cursor = Value::Null;
     loop {
         let members = json!({ "day": day, "bucket": bucket, "apply": apply, "cursor": cursor });
-        let answer = json_of(call(api, &members)?, 200).await?;
+        let answer = json_of(call(api, &members), 200).await?;
         ensure!(answer["dryRun"] == !apply && answer["bucket"] == bucket, "{answer}");
         found.add(&answer);
         cursor = answer["cursor"].clone();
@@ -95,16 +78,11 @@ fn s3_key(day: &str, millis: u64, number: usize) -> String {
     format!("hf/{folder}/{high:08x}-{low:04x}-7000-8000-{number:012x}")
 }
 
-async fn plant(bucket: &str, key: &str) -> Result<()> {
+async fn plant(api: &Api, bucket: &str, key: &str) -> Result<()> {
     let put =
         PutObject { bucket, key, content_type: "application/octet-stream", ..Default::default() };
-    operator()?.s3.call(&put, "planted").await?;
+    api.s3.call(&put, "planted").await?;
     Ok(())
-}
-
-async fn is_there(bucket: &str, key: &str) -> Result<bool> {
-    let head = HeadObject { bucket, key, checksum_mode: false };
-    Ok(operator()?.s3.send(&head, "").await?.status().is_success())
 }
 
 /// Dry runs until the blob is old enough.
@@ -122,35 +100,14 @@ async fn ripen(api: &Api, bucket: &str, day: &str, s3_key: &str) -> Result<Found
 }
 
 async fn today(api: &Api) -> Result<String> {
-    text(api, "select to_char(now() at time zone 'utc', 'YYYY-MM-DD')").await
-}
-
-async fn text(api: &Api, sql: &str) -> Result<String> {
-    let client = holdfast_dev::connect(api.stack.database_url()).await?;
-    Ok(client.query_one(sql, &[]).await?.get(0))
-}
-
-async fn run(api: &Api, sql: &str) -> Result<()> {
-    holdfast_dev::connect(api.stack.database_url()).await?.batch_execute(sql).await?;
-    Ok(())
-}
-
-/// A private bucket, in the database and in the store.
-async fn bucket(api: &Api, name: &str) -> Result<()> {
-    operator()?.s3.ensure_bucket(name).await?;
-    let policy = r#"{"visibility": "private", "writers": "authenticated", "readers": "owner"}"#;
-    run(
-        api,
-        &format!("insert into holdfast.bucket values ('{name}', 'system', 'active', '{policy}')"),
-    )
-    .await
+    api.text("select to_char(now() at time zone 'utc', 'YYYY-MM-DD')").await
 }
 
 const DRIFT: &str = "select count(*) from holdfast.usage_drift('reconciled')";
 
 async fn finds_and_mends(api: Api) -> Result<()> {
     const BUCKET: &str = "reconciled";
-    bucket(&api, BUCKET).await?;
+    api.create_bucket(BUCKET, &json!({})).await?;
     // 2021-03-04T12:00Z, and 2099-01-01T00:00Z.
     let (past, future) = ("2021-03-04", "2099-01-01");
     let old = s3_key(past, 1_614_859_200_000, 1);
@@ -158,16 +115,15 @@ async fn finds_and_mends(api: Api) -> Result<()> {
     let foreign = "hf/2021/03/04/not-ours".to_owned();
     let adopted = "photos/2021/a.jpg".to_owned();
     for key in [&old, &young, &foreign, &adopted] {
-        plant(BUCKET, key).await?;
+        plant(&api, BUCKET, key).await?;
     }
     json_of(api.put("reconciled/reconcile/kept", "x"), 201).await?;
     let put = json_of(api.put("reconciled/reconcile/lost", "x"), 201).await?;
     let version = put["version"].as_str().unwrap_or_default();
     let lost =
-        text(&api, &format!("select s3_key from holdfast.version where id = '{version}'")).await?;
-    operator()?.s3.call(&DeleteObject { bucket: BUCKET, key: &lost }, "").await?;
-    run(
-        &api,
+        api.text(&format!("select s3_key from holdfast.version where id = '{version}'")).await?;
+    api.s3.call(&DeleteObject { bucket: BUCKET, key: &lost }, "").await?;
+    api.execute(
         "insert into holdfast.usage_delta (bucket, owner, live_bytes, pending_objects) values ('reconciled', 'zoe', 777, 1)",
     )
     .await?;
@@ -194,7 +150,7 @@ async fn finds_and_mends(api: Api) -> Result<()> {
     let told =
         "select count(*) from holdfast.audit where action = 'reconcile' and bucket = 'reconciled'";
     ensure!(
-        is_there(BUCKET, &old).await? && api.number(told).await? == 0,
+        api.is_stored(BUCKET, &old).await? && api.number(told).await? == 0,
         "a dry run changed something"
     );
     ensure!(api.number(DRIFT).await? == 2);
@@ -203,9 +159,9 @@ async fn finds_and_mends(api: Api) -> Result<()> {
     ensure!(found.deleted == 1 && found.verdict(&old) == Some("deleted"), "{found:?}");
     ensure!(found.drift.len() == 2, "{found:?}");
     through(&api, BUCKET, future, true).await?;
-    ensure!(!is_there(BUCKET, &old).await?);
+    ensure!(!api.is_stored(BUCKET, &old).await?);
     for key in [&young, &foreign, &adopted] {
-        ensure!(is_there(BUCKET, key).await?, "{key} was deleted");
+        ensure!(api.is_stored(BUCKET, key).await?, "{key} was deleted");
     }
     ensure!(api.number(DRIFT).await? == 0);
     let found = through(&api, BUCKET, &days[0], true).await?;
@@ -230,17 +186,17 @@ async fn finds_and_mends(api: Api) -> Result<()> {
 /// More than two pages of orphans, and a caller for each page who knows only the last cursor.
 async fn goes_on(api: Api) -> Result<()> {
     const BUCKET: &str = "reconciled-in-steps";
-    bucket(&api, BUCKET).await?;
+    api.create_bucket(BUCKET, &json!({})).await?;
     const COUNT: usize = 1_100;
     let day = "2021-03-05";
     let keys: Vec<_> = (0..COUNT).map(|number| s3_key(day, 1_614_945_600_000, number)).collect();
     for some in keys.chunks(32) {
-        try_join_all(some.iter().map(|key| plant(BUCKET, key))).await?;
+        try_join_all(some.iter().map(|key| plant(&api, BUCKET, key))).await?;
     }
     tokio::time::sleep(ORPHAN_AGE + Duration::from_secs(1)).await;
     let step = async |cursor: &Value, force: bool| {
         let members = json!({ "day": day, "bucket": BUCKET, "apply": true, "force": force, "cursor": cursor });
-        json_of(call(&api, &members)?, 200).await
+        json_of(call(&api, &members), 200).await
     };
     // That many of them and nothing else: a wrong database sooner than a crash.
     let held = step(&Value::Null, false).await?;
@@ -266,7 +222,7 @@ async fn goes_on(api: Api) -> Result<()> {
     }
     ensure!(deleted == COUNT as u64, "{deleted} of {COUNT}");
     for key in [&keys[0], &keys[600], &keys[COUNT - 1]] {
-        ensure!(!is_there(BUCKET, key).await?, "{key}");
+        ensure!(!api.is_stored(BUCKET, key).await?, "{key}");
     }
     let told = "select count(*) from holdfast.audit where action = 'reconcile' and outcome = 'blob-without-row' and bucket = 'reconciled-in-steps'";
     ensure!(api.number(told).await? == COUNT as i64);
@@ -276,7 +232,7 @@ async fn goes_on(api: Api) -> Result<()> {
 
 async fn running_uploads(api: Api) -> Result<()> {
     const BUCKET: &str = "reconciled-beside";
-    bucket(&api, BUCKET).await?;
+    api.create_bucket(BUCKET, &json!({})).await?;
     // One whose bytes are all there, old by every clock, and whose commit is still to come.
     let day = "2021-03-06";
     let (pending, orphan) = (s3_key(day, 1_615_032_000_000, 1), s3_key(day, 1_615_032_000_000, 2));
@@ -285,9 +241,9 @@ async fn running_uploads(api: Api) -> Result<()> {
          7, null, null, null, null, 600, null, null, null)",
         &pending[14..]
     );
-    ensure!(text(&api, &begin).await? == "ok");
-    plant(BUCKET, &pending).await?;
-    plant(BUCKET, &orphan).await?;
+    ensure!(api.text(&begin).await? == "ok");
+    plant(&api, BUCKET, &pending).await?;
+    plant(&api, BUCKET, &orphan).await?;
     ripen(&api, BUCKET, day, &orphan).await?;
 
     // And one whose bytes are on their way.
@@ -318,7 +274,10 @@ async fn running_uploads(api: Api) -> Result<()> {
 
     let found = through(&api, BUCKET, day, true).await?;
     ensure!(found.deleted == 1 && found.verdict(&orphan) == Some("deleted"), "{found:?}");
-    ensure!(found.verdict(&pending).is_none() && is_there(BUCKET, &pending).await?, "{found:?}");
+    ensure!(
+        found.verdict(&pending).is_none() && api.is_stored(BUCKET, &pending).await?,
+        "{found:?}"
+    );
     let running = through(&api, BUCKET, &today(&api).await?, true).await?;
     ensure!(running.deleted == 0, "{running:?}");
     release.send(()).ok();
@@ -334,7 +293,7 @@ async fn refusals(api: Api) -> Result<()> {
     let day = json!({ "day": "2021-03-04" });
     refused(api.client.post(&url).json(&day), 403, "AccessDenied").await?;
     refused(api.client.post(&url).bearer_auth(&api.alice).json(&day), 403, "AccessDenied").await?;
-    refused(api.client.get(&url).bearer_auth(&operator()?.tick_secret), 405, "MethodNotAllowed")
+    refused(api.client.get(&url).bearer_auth(api.stack.tick_secret()), 405, "MethodNotAllowed")
         .await?;
     for wrong in [
         json!({}),
@@ -344,16 +303,16 @@ async fn refusals(api: Api) -> Result<()> {
         json!({ "day": "2021-03-04", "cursor": "nonsense" }),
         json!([]),
     ] {
-        refused(call(&api, &wrong)?, 400, "InvalidArgument").await?;
+        refused(call(&api, &wrong), 400, "InvalidArgument").await?;
     }
     let nowhere = json!({ "day": "2021-03-04", "bucket": "nowhere" });
-    refused(call(&api, &nowhere)?, 404, "NoSuchBucket").await?;
+    refused(call(&api, &nowhere), 404, "NoSuchBucket").await?;
 
     // The query does as well, and without a bucket it begins with the first one.
     let query = api.client.post(format!("{url}?day=2021-03-04&apply=false"));
-    let answer = json_of(query.bearer_auth(&operator()?.tick_secret), 200).await?;
+    let answer = json_of(query.bearer_auth(api.stack.tick_secret()), 200).await?;
     ensure!(answer["bucket"] == "assets" && answer["dryRun"] == true, "{answer}");
     let other_day = json!({ "day": "2021-03-05", "cursor": answer["cursor"] });
-    refused(call(&api, &other_day)?, 400, "InvalidArgument").await?;
+    refused(call(&api, &other_day), 400, "InvalidArgument").await?;
     Ok(())
 }

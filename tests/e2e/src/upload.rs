@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use reqwest::header::CONTENT_LENGTH;
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Api, Suite, expect, json_of, noise, refused, sha256};
+use crate::harness::{self, Api, Suite, expect, json_of, noise, refused, sha256};
 
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("us_001_a_user_uploads_and_the_metadata_is_in_the_database", us_001);
@@ -104,11 +104,8 @@ async fn chunked(api: Api) -> Result<()> {
     for size in [10, 3 * 1_024 * 1_024] {
         let bytes = noise(size);
         let digest = sha256(&bytes);
-        let chunks: Vec<_> =
-            bytes.chunks(50_000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
         let path = format!("documents/chunked/{size}");
-        let body = reqwest::Body::wrap_stream(stream::iter(chunks));
-        let answer = json_of(api.put(&path, body), 201).await?;
+        let answer = json_of(api.put(&path, harness::chunked(&bytes)), 201).await?;
         ensure!(answer["size"] == size, "{answer}");
         ensure!(sha256(&expect(api.get(&path), 200).await?.bytes().await?) == digest);
     }
