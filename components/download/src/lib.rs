@@ -237,7 +237,7 @@ impl Asked {
         }
         let at = Target { bucket: self.bucket.as_str(), s3_key: &file.s3_key };
         let wanted = range.to_header();
-        let blobs = context.app.blobs();
+        let blobs = context.app.blobs()?;
         if file.size <= SMALL_BODY_BYTES {
             let body = small(&blobs, at, file).await?;
             return Ok(reply::bytes(status, headers, range.part_of(&body).to_vec()));

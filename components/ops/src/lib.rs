@@ -68,9 +68,8 @@ async fn ready() -> (u16, serde_json::Value) {
             );
         }
     };
-    let blobs = app.blobs();
     let s3 = async {
-        match blobs.head_bucket(PROBE_BUCKET).await {
+        match app.blobs()?.head_bucket(PROBE_BUCKET).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 Err(Error::unavailable("The object store", "bucket `documents` is missing"))

@@ -56,6 +56,6 @@ async fn put(
 /// The write protocol, for one body.
 async fn store(context: &Context, upload: &Upload, body: UploadBody) -> Result<Uploaded, Error> {
     let catalog = PgCatalog::new(&context.app.config.database_url);
-    let blobs = context.app.blobs();
+    let blobs = context.app.blobs()?;
     Uploader { catalog: &catalog, blobs: &blobs, clock: &WasiClock }.upload(upload, body).await
 }

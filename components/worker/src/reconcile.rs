@@ -6,7 +6,7 @@ use holdfast_core::reconcile::{Asked, Batch, Cursor, Day, Drift, Reconciler, Ver
 use holdfast_platform::app::App;
 use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::inbound::Inbound;
-use holdfast_platform::{log, reconcile::orphan_age};
+use holdfast_platform::log;
 use holdfast_web::path::Query;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -19,8 +19,8 @@ const MAX_BODY_BYTES: usize = 16 * 1_024;
 pub(crate) async fn reconcile(app: &App, inbound: Inbound) -> Result<Value, Error> {
     let asked = parse(inbound).await?;
     let catalog = PgCatalog::new(&app.config.database_url);
-    let store = app.blobs();
-    let safe_age = orphan_age().await?;
+    let store = app.blobs()?;
+    let safe_age = app.config.orphan_age;
     let reconciler =
         Reconciler { rows: &catalog, store: &store, now: OffsetDateTime::now_utc(), safe_age };
     let batch = reconciler.batch(&asked).await?;

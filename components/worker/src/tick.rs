@@ -16,7 +16,7 @@ const AT_ONCE: usize = 8;
 /// One batch of each kind of work. What needs PostgreSQL alone comes first: a store that hangs holds no event up.
 pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let catalog = PgCatalog::new(&app.config.database_url);
-    let blobs = app.blobs();
+    let blobs = app.blobs()?;
     let folded = catalog.count(CountStep::Fold).await?;
     let sequenced = catalog.count(CountStep::Sequence).await?;
     let retired = catalog.count(CountStep::Retire).await?;

@@ -15,6 +15,7 @@ use crate::files::{self, FolderLock};
 use crate::keys::S3Keys;
 use crate::ports;
 use crate::process::{Process, ProcessSpec, RunAs, Slot};
+use crate::progress::say;
 use crate::s3::S3Client;
 use crate::tools::Tools;
 
@@ -23,6 +24,10 @@ const REGION: &str = "us-east-1";
 const CANARY_BUCKET: &str = "holdfast-canary";
 /// After a kill, volumes are checked before they are served.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Size of an entry of a volume's index in the builds that are locked, in bytes: 8 of the file's id, 5 of its place
+/// and 4 of its size.
+const INDEX_ENTRY_BYTES: u64 = 17;
 
 /// Where its parts listen. All on 127.0.0.1.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -280,7 +285,8 @@ fn identities(keys: &S3Keys) -> Value {
 }
 
 async fn launch(weed: &Path, data: &Path, ports: Ports, client: &S3Client) -> Result<Process> {
-    let process = Process::spawn(spec(weed, data, ports)?)?;
+    mend_cut_indexes(weed, data).await?;
+    let process = Process::spawn(server(weed, data, ports)?)?;
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
     let status = format!("http://127.0.0.1:{}/dir/status", ports.master);
     process
@@ -310,13 +316,32 @@ async fn has_volume_server(http: &reqwest::Client, status: &str) -> Result<(), S
     }
 }
 
-fn spec(weed: &Path, data: &Path, ports: Ports) -> Result<ProcessSpec> {
+/// A full disk may cut an index in the middle of an entry, and SeaweedFS does not load such a volume. What was
+/// stored is all in the `.dat` beside it, from which `weed fix` writes the index anew.
+async fn mend_cut_indexes(weed: &Path, data: &Path) -> Result<()> {
+    for entry in fs::read_dir(files_of(data)?)? {
+        let index = entry?.path();
+        let is_index = index.extension().is_some_and(|extension| extension == "idx");
+        if !is_index || fs::metadata(&index)?.len().is_multiple_of(INDEX_ENTRY_BYTES) {
+            continue;
+        }
+        say(format!("The index {} is cut; writing it anew by `weed fix`.", index.display()));
+        let args = vec!["fix".into(), index.with_extension("dat").into()];
+        spec(weed, data, "weed fix", args)?.run().await?;
+    }
+    Ok(())
+}
+
+/// Where the volumes and the filer's store are.
+fn files_of(data: &Path) -> Result<PathBuf> {
     let files = data.join("data");
     files::folder(&files, 0o700)?;
-    // It reads settings from its working and home folder, and those of its last start.
-    let empty = data.join("empty");
-    let _ = fs::remove_dir_all(&empty);
-    files::folder(&empty, 0o700)?;
+    Ok(files)
+}
+
+fn server(weed: &Path, data: &Path, ports: Ports) -> Result<ProcessSpec> {
+    let files = files_of(data)?;
+    // Settings of its last start.
     let _ = fs::remove_file(files.join("mini.options"));
 
     let keys = InnerKeys::load_or_create(&data.join("inner-keys.json"))?;
@@ -341,18 +366,29 @@ fn spec(weed: &Path, data: &Path, ports: Ports) -> Result<ProcessSpec> {
         ]
         .map(Into::into),
     );
-    let env = BTreeMap::from([
-        ("HOME".to_owned(), empty.to_string_lossy().into_owned()),
-        // It logs there too.
-        ("TMPDIR".to_owned(), empty.to_string_lossy().into_owned()),
+    let mut spec = spec(weed, data, "SeaweedFS", args)?;
+    spec.env.extend([
         ("GOMEMLIMIT".to_owned(), "400MiB".to_owned()),
         ("WEED_JWT_SIGNING_KEY".to_owned(), keys.jwt_signing),
         ("WEED_JWT_SIGNING_READ_KEY".to_owned(), keys.jwt_signing_read),
         ("WEED_JWT_FILER_SIGNING_KEY".to_owned(), keys.jwt_filer_signing),
         ("WEED_JWT_FILER_SIGNING_READ_KEY".to_owned(), keys.jwt_filer_signing_read),
     ]);
+    Ok(spec)
+}
+
+/// `weed` with these arguments, in an empty folder: it reads settings from its working and home folder.
+fn spec(weed: &Path, data: &Path, name: &'static str, args: Vec<OsString>) -> Result<ProcessSpec> {
+    let empty = data.join("empty");
+    let _ = fs::remove_dir_all(&empty);
+    files::folder(&empty, 0o700)?;
+    let env = BTreeMap::from([
+        ("HOME".to_owned(), empty.to_string_lossy().into_owned()),
+        // It logs there too.
+        ("TMPDIR".to_owned(), empty.to_string_lossy().into_owned()),
+    ]);
     Ok(ProcessSpec {
-        name: "SeaweedFS",
+        name,
         program: weed.to_path_buf(),
         args,
         env,

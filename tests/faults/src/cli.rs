@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     /// Chooses faults, moments, keys and sizes [default: by the clock; it is printed]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// About a minute: short pauses, fewer connections in the overload, and no full disk
+    /// About a minute: short pauses and fewer connections in the overload
     #[arg(long)]
     pub(crate) short: bool,
     /// Only faults whose name contains this; may be repeated

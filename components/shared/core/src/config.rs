@@ -1,13 +1,14 @@
 //! Configuration, validated in one step; a mistake names its variable.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::uri::{Authority, Uri};
 
-use crate::limits::MIN_SECRET_BYTES;
+use crate::limits::{MIN_SECRET_BYTES, ORPHAN_AGE_SECONDS};
 
-/// The variables that every component reads, as `spin.toml` names them.
-pub const VARIABLES: [&str; 14] = [
+/// The variables that components read, as `spin.toml` names them. Each component is given those that it needs.
+pub const VARIABLES: [&str; 15] = [
     "database_url",
     "s3_endpoint",
     "s3_region",
@@ -22,7 +23,14 @@ pub const VARIABLES: [&str; 14] = [
     "public_url",
     "tick_secret",
     "trusted_proxies",
+    "orphan_age_seconds",
 ];
+
+/// Of which a component is given all or none.
+const S3_VARIABLES: [&str; 3] = ["s3_endpoint", "s3_access_key_id", "s3_secret_access_key"];
+
+/// Of which a component that takes tokens is given at least one.
+const TOKEN_VARIABLES: [&str; 3] = ["jwt_algorithm", "jwt_hs256_secret", "jwt_jwks_url"];
 
 /// The claim that holds the roles, unless the variable says another.
 pub const DEFAULT_ROLES_CLAIM: &str = "roles";
@@ -72,33 +80,49 @@ pub enum JwtKeys {
     },
 }
 
+/// How SeaweedFS is called.
+#[derive(Clone)]
+pub struct S3Access {
+    /// Where: scheme, host and port.
+    pub endpoint: String,
+    /// The region that signatures name.
+    pub region: String,
+    /// The access key of the S3 identity.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+}
+
+/// Which bearer tokens are taken.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// What they are verified with.
+    pub keys: JwtKeys,
+    /// The `iss` that a token must carry, if any.
+    pub issuer: Option<String>,
+    /// The `aud` that a token must carry, if any.
+    pub audience: Option<String>,
+    /// The claim that holds the roles: a name, or a path with dots into nested claims.
+    pub roles_claim: String,
+}
+
 /// A configuration that was checked as a whole. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct Config {
     /// PostgreSQL connection string, with its time limits.
     pub database_url: String,
-    /// Where we call SeaweedFS: scheme, host and port.
-    pub s3_endpoint: String,
-    /// The region that signatures name.
-    pub s3_region: String,
-    /// The access key of the S3 identity.
-    pub s3_access_key_id: String,
-    /// Its secret.
-    pub s3_secret_access_key: String,
-    /// What bearer tokens are verified with.
-    pub jwt_keys: JwtKeys,
-    /// The `iss` that a token must carry, if any.
-    pub jwt_issuer: Option<String>,
-    /// The `aud` that a token must carry, if any.
-    pub jwt_audience: Option<String>,
-    /// The claim that holds the roles: a name, or a path with dots into nested claims.
-    pub jwt_roles_claim: String,
+    /// How SeaweedFS is called; `None` in a component that does not.
+    pub s3: Option<S3Access>,
+    /// Which bearer tokens are taken; `None` in a component without callers of its own.
+    pub tokens: Option<Tokens>,
     /// What every URL that leaves us begins with; no slash at its end.
     pub public_url: String,
     /// The secret of the routes below `/internal`, which the worker alone is given.
     pub tick_secret: Option<String>,
     /// How many proxies in front of us may be believed in `X-Forwarded-For`.
     pub trusted_proxies: usize,
+    /// How old a blob without a row has to be before it may be deleted.
+    pub orphan_age: Duration,
 }
 
 /// A variable that is not usable, and why.
@@ -199,20 +223,33 @@ impl Config {
             }
             Ok(path)
         };
-        let (s3_endpoint, parsed) = http_url("s3_endpoint")?;
-        if parsed.path() != "/" {
-            return Err(wrong("s3_endpoint", "has a path; S3 signatures need the root"));
-        }
+        let s3 = || {
+            let (endpoint, parsed) = http_url("s3_endpoint")?;
+            if parsed.path() != "/" {
+                return Err(wrong("s3_endpoint", "has a path; S3 signatures need the root"));
+            }
+            Ok(S3Access {
+                endpoint,
+                region: optional("s3_region").unwrap_or_else(|| "us-east-1".to_owned()),
+                access_key_id: required("s3_access_key_id")?,
+                secret_access_key: required("s3_secret_access_key")?,
+            })
+        };
+        let tokens = || {
+            Ok(Tokens {
+                keys: jwt_keys()?,
+                issuer: optional("jwt_issuer"),
+                audience: optional("jwt_audience").filter(|audience| audience != ANY_AUDIENCE),
+                roles_claim: roles_claim()?,
+            })
+        };
+        // What is empty was given, and forgotten by whoever configures it.
+        let given =
+            |variables: [&'static str; 3]| variables.into_iter().any(|name| get(name).is_some());
         Ok(Self {
             database_url,
-            s3_endpoint,
-            s3_region: optional("s3_region").unwrap_or_else(|| "us-east-1".to_owned()),
-            s3_access_key_id: required("s3_access_key_id")?,
-            s3_secret_access_key: required("s3_secret_access_key")?,
-            jwt_keys: jwt_keys()?,
-            jwt_issuer: optional("jwt_issuer"),
-            jwt_audience: optional("jwt_audience").filter(|audience| audience != ANY_AUDIENCE),
-            jwt_roles_claim: roles_claim()?,
+            s3: given(S3_VARIABLES).then(s3).transpose()?,
+            tokens: given(TOKEN_VARIABLES).then(tokens).transpose()?,
             public_url: http_url("public_url")?.0,
             tick_secret: optional("tick_secret").map(|_| secret("tick_secret")).transpose()?,
             trusted_proxies: match optional("trusted_proxies") {
@@ -221,6 +258,14 @@ impl Config {
                     count.parse().map_err(|_| wrong("trusted_proxies", "is not a whole number"))?
                 }
             },
+            orphan_age: match optional("orphan_age_seconds") {
+                None => Duration::from_secs(ORPHAN_AGE_SECONDS),
+                Some(seconds) => Duration::from_secs(
+                    seconds
+                        .parse()
+                        .map_err(|_| wrong("orphan_age_seconds", "is not a whole number"))?,
+                ),
+            },
         })
     }
 }
@@ -228,15 +273,21 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("s3_endpoint", &self.s3_endpoint)
-            .field("s3_region", &self.s3_region)
-            .field("s3_access_key_id", &self.s3_access_key_id)
-            .field("jwt_keys", &self.jwt_keys)
-            .field("jwt_issuer", &self.jwt_issuer)
-            .field("jwt_audience", &self.jwt_audience)
-            .field("jwt_roles_claim", &self.jwt_roles_claim)
+            .field("s3", &self.s3)
+            .field("tokens", &self.tokens)
             .field("public_url", &self.public_url)
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("orphan_age", &self.orphan_age)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for S3Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Access")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("access_key_id", &self.access_key_id)
             .finish_non_exhaustive()
     }
 }
@@ -279,7 +330,8 @@ mod tests {
     #[test]
     fn a_good_one_has_defaults_and_shows_no_secret() {
         let config = with("", None).expect("valid");
-        assert_eq!(config.s3_region, "us-east-1");
+        assert_eq!(config.s3.as_ref().expect("given").region, "us-east-1");
+        assert_eq!(config.orphan_age.as_secs(), ORPHAN_AGE_SECONDS);
         assert_eq!(config.public_url, "https://files.example.com:8443/store");
         assert_eq!(config.trusted_proxies, 0);
         assert!(!format!("{config:?}").contains("hunter2"));
@@ -300,6 +352,8 @@ mod tests {
             ("s3_endpoint", Some("127.0.0.1:8333")),
             ("s3_endpoint", Some("http://127.0.0.1:8333/path")),
             ("s3_access_key_id", Some("")),
+            ("s3_secret_access_key", None),
+            ("orphan_age_seconds", Some("a week")),
             ("jwt_hs256_secret", Some("short-hunter2")),
             ("tick_secret", Some("short-hunter2")),
             ("public_url", Some("ftp://x")),
@@ -338,7 +392,8 @@ mod tests {
                 ("jwt_hs256_secret", None),
             ];
             let config = with_all(&changes).expect(name);
-            assert_eq!(config.jwt_keys, JwtKeys::Url { algorithm, jwks_url: url.to_owned() });
+            let keys = config.tokens.map(|tokens| tokens.keys);
+            assert_eq!(keys, Some(JwtKeys::Url { algorithm, jwks_url: url.to_owned() }));
             for bad in
                 [None, Some(""), Some("id.example.com"), Some("ftp://x/"), Some("http://u@x/")]
             {
@@ -356,13 +411,27 @@ mod tests {
             changes.retain(|(name, _)| *name != missing);
             assert_eq!(with_all(&changes).expect_err(missing).variable, missing);
         }
-        assert_eq!(with("jwt_hs256_secret", None).expect_err("HS256").variable, "jwt_hs256_secret");
+        for forgotten in [
+            &[("jwt_hs256_secret", Some(""))][..],
+            &[("jwt_hs256_secret", None), ("jwt_algorithm", Some("HS256"))],
+        ] {
+            assert_eq!(with_all(forgotten).expect_err("HS256").variable, "jwt_hs256_secret");
+        }
+    }
+
+    #[test]
+    fn a_component_is_given_what_it_needs() {
+        let no_s3 = S3_VARIABLES.map(|name| (name, None));
+        assert!(with_all(&no_s3).expect("no S3").s3.is_none());
+        let no_tokens = TOKEN_VARIABLES.map(|name| (name, None));
+        assert!(with_all(&no_tokens).expect("no tokens").tokens.is_none());
     }
 
     #[test]
     fn roles_are_in_the_claim_roles_unless_said_otherwise() {
-        assert_eq!(with("", None).expect("valid").jwt_roles_claim, "roles");
-        let nested = with("jwt_roles_claim", Some("realm_access.roles")).expect("valid");
-        assert_eq!(nested.jwt_roles_claim, "realm_access.roles");
+        for (set, claim) in [(None, "roles"), (Some("realm_access.roles"), "realm_access.roles")] {
+            let config = with("jwt_roles_claim", set).expect("valid");
+            assert_eq!(config.tokens.expect("given").roles_claim, claim);
+        }
     }
 }

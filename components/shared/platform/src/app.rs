@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use holdfast_core::config::{Config, VARIABLES};
+use holdfast_core::config::{Config, S3Access, VARIABLES};
 use holdfast_core::error::Error;
 use holdfast_core::ports::{Caller, Resolved};
 use holdfast_core::principal::Principal;
@@ -31,8 +31,8 @@ use crate::{log, pg, reply};
 pub struct App {
     /// The validated configuration.
     pub config: Config,
-    signer: Signer,
-    identity: Identity,
+    signer: Option<Signer>,
+    identity: Option<Identity>,
     /// Reads share one connection, which pipelines them. It does not heal: see [`App::resolve`].
     reader: RefCell<Option<Rc<Connection>>>,
 }
@@ -73,18 +73,24 @@ impl App {
         let wrong = |cause: String| Error::unavailable("The configuration", cause);
         let config = Config::from_variables(|name| values.get(name).cloned())
             .map_err(|error| wrong(error.to_string()))?;
-        let endpoint = Endpoint::parse(&config.s3_endpoint, &config.s3_region)
-            .map_err(|error| wrong(format!("variable `s3_endpoint`: {error}")))?;
-        let credentials = Credentials::new(&config.s3_access_key_id, &config.s3_secret_access_key);
-        let signer = Signer::new(endpoint, credentials, OffsetDateTime::now_utc());
-        let identity = Identity::new(&config);
+        let signer = |s3: &S3Access| -> Result<Signer, Error> {
+            let endpoint = Endpoint::parse(&s3.endpoint, &s3.region)
+                .map_err(|error| wrong(format!("variable `s3_endpoint`: {error}")))?;
+            let credentials = Credentials::new(&s3.access_key_id, &s3.secret_access_key);
+            Ok(Signer::new(endpoint, credentials, OffsetDateTime::now_utc()))
+        };
+        let signer = config.s3.as_ref().map(signer).transpose()?;
+        let identity = config.tokens.as_ref().map(Identity::new);
         Ok(Self { config, signer, identity, reader: RefCell::new(None) })
     }
 
     /// The blob store.
-    #[must_use]
-    pub fn blobs(&self) -> S3Blobs<'_> {
-        S3Blobs { signer: &self.signer }
+    ///
+    /// # Errors
+    /// [`holdfast_core::error::Code::ServiceUnavailable`]: `spin.toml` gives this component no S3 variables.
+    pub fn blobs(&self) -> Result<S3Blobs<'_>, Error> {
+        let signer = self.signer.as_ref().ok_or_else(|| not_given("S3"))?;
+        Ok(S3Blobs { signer })
     }
 
     /// Finds the version that a principal may read, on the instance's connection. A broken one is
@@ -114,6 +120,10 @@ impl App {
         self.reader.replace(Some(fresh));
         answer
     }
+}
+
+fn not_given(what: &str) -> Error {
+    Error::unavailable("The configuration", format!("this component is given no {what} variables"))
 }
 
 /// Drops a kept value only if it is still the one that failed.
@@ -226,7 +236,8 @@ async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Call
         ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
         request_id: trace.id.as_str().to_owned(),
     };
+    let identity = app.identity.as_ref().ok_or_else(|| not_given("JWT"))?;
     caller.principal =
-        app.identity.principal(&inbound.headers, &caller, &app.config.database_url).await?;
+        identity.principal(&inbound.headers, &caller, &app.config.database_url).await?;
     Ok((app, caller))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use holdfast_core::config::{Config, JwtKeys};
+use holdfast_core::config::{JwtKeys, Tokens};
 use holdfast_core::error::Error;
 use holdfast_core::ports::Caller;
 use holdfast_core::principal::Principal;
@@ -27,16 +27,16 @@ pub struct Identity {
 impl Identity {
     /// By the configuration; nothing is fetched yet.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let (issuer, audience) = (config.jwt_issuer.as_deref(), config.jwt_audience.as_deref());
-        let (verifier, public_keys) = match &config.jwt_keys {
+    pub fn new(tokens: &Tokens) -> Self {
+        let (issuer, audience) = (tokens.issuer.as_deref(), tokens.audience.as_deref());
+        let (verifier, public_keys) = match &tokens.keys {
             JwtKeys::Secret(secret) => (Verifier::new(secret.as_bytes(), issuer, audience), None),
             JwtKeys::Url { algorithm, jwks_url } => (
                 Verifier::with_public_keys(*algorithm, issuer, audience),
                 Some(PublicKeys::new(jwks_url, *algorithm)),
             ),
         };
-        let verifier = verifier.roles_claim(&config.jwt_roles_claim);
+        let verifier = verifier.roles_claim(&tokens.roles_claim);
         Self { verifier, public_keys, keys: Kept::default() }
     }
 
@@ -76,7 +76,7 @@ impl Identity {
                 self.verifier.check(token).map_err(bearer::refusal)?;
                 let keys = source.get().await?;
                 match self.verifier.verify_with(&keys, token, now) {
-                    Err(TokenError::UnknownKey) => match source.newer_than(&keys).await {
+                    Err(TokenError::UnknownKey) => match source.newer_than(&keys).await? {
                         Some(newer) => self.verifier.verify_with(&newer, token, now),
                         None => Err(TokenError::UnknownKey),
                     },

@@ -25,8 +25,8 @@ const FETCH_LIMIT: Duration = Duration::from_secs(5);
 /// How long a request that found a fetch begun waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How often it looks: as long as a fetch may take.
-const LOOKS: u32 = 50;
+/// How often it looks: for ten seconds, as long as a fetch is believed to be under way.
+const LOOKS: u32 = 100;
 
 /// How long the attempts of several instances may take to meet in the key-value store: of those that begin
 /// within it, the last one to write goes on.
@@ -61,8 +61,6 @@ pub struct PublicKeys {
     times: Cell<Times>,
     /// A request of this instance is fetching.
     fetching: Cell<bool>,
-    /// Another instance was fetching when we last looked.
-    fetching_elsewhere: Cell<bool>,
 }
 
 impl PublicKeys {
@@ -75,7 +73,6 @@ impl PublicKeys {
             keys: RefCell::default(),
             times: Cell::default(),
             fetching: Cell::default(),
-            fetching_elsewhere: Cell::default(),
         }
     }
 
@@ -96,14 +93,27 @@ impl PublicKeys {
         Ok(self.kept())
     }
 
-    /// Newer keys than `known`, for a token whose `kid` is not among them; `None` if there are none now.
-    pub async fn newer_than(&self, known: &Rc<KeySet>) -> Option<Rc<KeySet>> {
+    /// Newer keys than `known`, for a token whose `kid` is not among them; `None` if the issuer has none.
+    ///
+    /// # Errors
+    /// [`holdfast_core::error::Code::ServiceUnavailable`]: the issuer was asked and did not answer yet, so that
+    /// nobody can say whether the token is good.
+    pub async fn newer_than(&self, known: &Rc<KeySet>) -> Result<Option<Rc<KeySet>>, Error> {
         if Rc::ptr_eq(known, &self.kept()) {
             self.renew().await;
             self.wait().await;
         }
         let kept = self.kept();
-        (!Rc::ptr_eq(known, &kept)).then_some(kept)
+        if !Rc::ptr_eq(known, &kept) {
+            return Ok(Some(kept));
+        }
+        if self.times.get().answered() {
+            return Ok(None);
+        }
+        Err(Error::unavailable(
+            ISSUER,
+            "the key of a token is not known, and newer ones could not be fetched",
+        ))
     }
 
     fn kept(&self) -> Rc<KeySet> {
@@ -113,11 +123,13 @@ impl PublicKeys {
     /// Looks again while somebody fetches, for no longer than a fetch may take.
     async fn wait(&self) {
         for _ in 0..LOOKS {
-            if !self.fetching.get() && !self.fetching_elsewhere.get() {
+            if self.times.get().answered() {
+                return;
+            }
+            if !self.fetching.get() && !self.take_cached().await {
                 return;
             }
             sleep(LOOK_AGAIN).await;
-            self.take_cached().await;
         }
     }
 
@@ -137,11 +149,16 @@ impl PublicKeys {
         // Set before anything is awaited: no second request of this instance comes here.
         self.times.set(Times { tried_at: Some(now()), ..known });
         self.fetching.set(true);
-        self.fetch_and_share().await;
+        if !self.fetch_and_share().await {
+            // Theirs counts, not ours: it was a little earlier or later.
+            self.times.set(Times { tried_at: known.tried_at, ..self.times.get() });
+            self.take_cached().await;
+        }
         self.fetching.set(false);
     }
 
-    async fn fetch_and_share(&self) {
+    /// Says whether it fetched, or left it to another instance.
+    async fn fetch_and_share(&self) -> bool {
         let mut cached = self.read_cached().await.unwrap_or_default();
         cached.url.clone_from(&self.url);
         cached.tried_at = Some(now());
@@ -151,8 +168,7 @@ impl PublicKeys {
         sleep(SETTLE).await;
         // A store that forgot it says nothing about others.
         if self.read_cached().await.is_some_and(|now| now.attempt != cached.attempt) {
-            self.fetching_elsewhere.set(true);
-            return;
+            return false;
         }
         match self.fetch().await {
             Ok((document, keys)) => {
@@ -165,6 +181,7 @@ impl PublicKeys {
         }
         cached.fetching = false;
         write_cached(&cached).await;
+        true
     }
 
     fn keep(&self, keys: KeySet, times: Times) {
@@ -178,8 +195,11 @@ impl PublicKeys {
         (cached.url == self.url).then_some(cached)
     }
 
-    async fn take_cached(&self) {
-        let cached = self.read_cached().await.unwrap_or_default();
+    /// Takes what another instance found; says whether one is fetching, as far as the store tells.
+    async fn take_cached(&self) -> bool {
+        let Some(cached) = self.read_cached().await else {
+            return self.times.get().under_way(now());
+        };
         let times = Times { fetched_at: cached.fetched_at, tried_at: cached.tried_at };
         if times.fetched_at > self.times.get().fetched_at
             && let Ok(keys) = KeySet::parse(cached.document.as_bytes(), self.algorithm)
@@ -188,8 +208,7 @@ impl PublicKeys {
         }
         let known = self.times.get();
         self.times.set(Times { tried_at: known.tried_at.max(times.tried_at), ..known });
-        let began = Times { fetched_at: None, tried_at: cached.tried_at };
-        self.fetching_elsewhere.set(cached.fetching && !began.may_fetch(now()));
+        cached.fetching && times.under_way(now())
     }
 
     async fn fetch(&self) -> Result<(String, KeySet), Error> {

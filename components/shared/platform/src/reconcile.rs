@@ -1,16 +1,14 @@
 //! The two sides of the reconciler: rows by SQL, blobs by S3.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use holdfast_core::error::Error;
-use holdfast_core::limits::{ORPHAN_AGE_SECONDS, RECONCILE_BATCH};
+use holdfast_core::limits::RECONCILE_BATCH;
 use holdfast_core::names::VersionId;
 use holdfast_core::ports::{Blobs as _, Target};
 use holdfast_core::reconcile::{Drift, KeptRow, Listed, Page, PageFrom, RowAt, Rows, Store};
 use holdfast_s3::ListObjectsV2;
 use spin_sdk::pg::ParameterValue;
-use spin_sdk::variables;
 
 use crate::blobs::S3Blobs;
 use crate::catalog::PgCatalog;
@@ -27,27 +25,6 @@ const DRIFT: &str = "select nullif(d.owner, ''), \
     to_jsonb(coalesce(d.kept, '{0,0,0,0,0,0}')), to_jsonb(coalesce(d.counted, '{0,0,0,0,0,0}')) \
     from holdfast.usage_drift($1) d order by d.owner limit $2::int4";
 const MEND: &str = "select owner, kept, counted from holdfast.mend_usage($1, $2, null)";
-
-/// The variable of the safe age. Only the worker has it.
-const ORPHAN_AGE: &str = "orphan_age_seconds";
-
-/// How old a blob without a row has to be before it may be deleted.
-///
-/// # Errors
-/// [`holdfast_core::error::Code::ServiceUnavailable`]: the variable is malformed.
-pub async fn orphan_age() -> Result<Duration, Error> {
-    let wrong = |cause: String| {
-        Error::unavailable("The configuration", format!("variable `{ORPHAN_AGE}`: {cause}"))
-    };
-    match variables::get(ORPHAN_AGE).await {
-        Ok(value) => match value.parse() {
-            Ok(seconds) => Ok(Duration::from_secs(seconds)),
-            Err(_) => Err(wrong("is not a whole number".to_owned())),
-        },
-        Err(variables::Error::Undefined(_)) => Ok(Duration::from_secs(ORPHAN_AGE_SECONDS)),
-        Err(error) => Err(wrong(error.to_string())),
-    }
-}
 
 fn page_size() -> ParameterValue {
     ParameterValue::Int32(i32::try_from(RECONCILE_BATCH).unwrap_or(i32::MAX))

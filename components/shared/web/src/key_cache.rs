@@ -13,6 +13,9 @@ pub const REFETCH_SECONDS: i64 = 60;
 /// The least time between two fetches while there is no key at all, in seconds.
 pub const RETRY_SECONDS: i64 = 5;
 
+/// For so long a fetch that was begun is believed to be under way, in seconds: whoever died of it says nothing.
+pub const UNDER_WAY_SECONDS: i64 = 10;
+
 /// How far the clock of another instance may be ahead of ours, in seconds.
 pub const SKEW_SECONDS: i64 = 60;
 
@@ -43,6 +46,19 @@ impl Times {
     pub fn may_fetch(self, now: i64) -> bool {
         let pause = if self.usable(now) { REFETCH_SECONDS } else { RETRY_SECONDS };
         !younger(self.tried_at, now, pause)
+    }
+
+    /// Whether the last fetch brought the keys. If not, it failed or is under way, and what the keys lack the
+    /// issuer may have.
+    #[must_use]
+    pub fn answered(self) -> bool {
+        self.fetched_at.is_some() && self.fetched_at >= self.tried_at
+    }
+
+    /// Whether the last fetch may still be under way.
+    #[must_use]
+    pub fn under_way(self, now: i64) -> bool {
+        !self.answered() && younger(self.tried_at, now, UNDER_WAY_SECONDS)
     }
 }
 
@@ -93,6 +109,25 @@ mod tests {
             (times(None, T + 61), 0, true),
         ] {
             assert_eq!(known.may_fetch(T + after), may, "{known:?} {after}");
+        }
+    }
+
+    #[test]
+    fn a_fetch_is_under_way_until_it_answered_or_took_too_long() {
+        for (known, after, answered, under_way) in [
+            (times(None, None), 0, false, false),
+            (times(None, T), 9, false, true),
+            (times(None, T), 10, false, false),
+            (times(T, T + 60), 61, false, true),
+            (times(T, T + 60), 70, false, false),
+            (times(T, T), 1, true, false),
+            (times(T + 3, T), 4, true, false),
+        ] {
+            assert_eq!(
+                (known.answered(), known.under_way(T + after)),
+                (answered, under_way),
+                "{known:?}"
+            );
         }
     }
 
