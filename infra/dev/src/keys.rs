@@ -50,6 +50,9 @@ pub struct DevKeys {
     pub jwt_hs256_secret: String,
     /// Authorises `POST /internal/tick`.
     pub tick_secret: String,
+    /// Signs URLs of ours.
+    #[serde(default)]
+    pub url_secret: String,
 }
 
 impl DevKeys {
@@ -58,13 +61,16 @@ impl DevKeys {
     /// # Errors
     /// The file cannot be read, understood or written.
     pub fn load_or_create(data: &Path) -> Result<Self> {
-        if let Some(keys) = read(data)? {
-            return Ok(keys);
-        }
-        let keys = Self {
-            s3: S3Keys::generate(),
-            jwt_hs256_secret: files::random_hex(),
-            tick_secret: files::random_hex(),
+        let keys = match read(data)? {
+            Some(keys) if !keys.url_secret.is_empty() => return Ok(keys),
+            // Of an earlier release.
+            Some(keys) => Self { url_secret: files::random_hex(), ..keys },
+            None => Self {
+                s3: S3Keys::generate(),
+                jwt_hs256_secret: files::random_hex(),
+                tick_secret: files::random_hex(),
+                url_secret: files::random_hex(),
+            },
         };
         files::write_private(&data.join("keys.json"), &serde_json::to_string_pretty(&keys)?)?;
         Ok(keys)
@@ -126,6 +132,20 @@ mod tests {
         let second = DevKeys::load(folder.path()).unwrap();
         assert_eq!(first.s3, second.s3);
         assert_eq!(first.jwt_hs256_secret, second.jwt_hs256_secret);
+        assert_eq!(first.url_secret, second.url_secret);
+    }
+
+    #[test]
+    fn keys_of_an_earlier_release_get_what_they_lack_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DevKeys::load_or_create(folder.path()).unwrap();
+        let mut earlier = serde_json::to_value(&first).unwrap();
+        earlier.as_object_mut().unwrap().remove("url_secret");
+        files::write_private(&folder.path().join("keys.json"), &earlier.to_string()).unwrap();
+        let second = DevKeys::load_or_create(folder.path()).unwrap();
+        assert_eq!(second.tick_secret, first.tick_secret);
+        assert_eq!(second.url_secret.len(), first.url_secret.len());
+        assert_eq!(DevKeys::load(folder.path()).unwrap().url_secret, second.url_secret);
     }
 
     #[test]
@@ -133,7 +153,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = DevKeys::load_or_create(folder.path()).unwrap();
         let shown = format!("{keys:?} {:?}", keys.s3);
-        for secret in [&keys.s3.secret_access_key, &keys.jwt_hs256_secret, &keys.tick_secret] {
+        for secret in [
+            &keys.s3.secret_access_key,
+            &keys.jwt_hs256_secret,
+            &keys.tick_secret,
+            &keys.url_secret,
+        ] {
             assert!(!shown.contains(secret.as_str()), "{shown}");
         }
     }

@@ -374,6 +374,7 @@ fn host_spec(
             ("jwt_hs256_secret", keys.jwt_hs256_secret.clone()),
             ("public_url", format!("http://{listen}")),
             ("tick_secret", keys.tick_secret.clone()),
+            ("url_secret", keys.url_secret.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );

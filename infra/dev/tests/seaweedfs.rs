@@ -51,3 +51,27 @@ async fn objects_survive_a_kill_and_a_second_start_on_other_ports() {
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with(&format!("port {port} is taken")), "{error}");
 }
+
+#[tokio::test]
+async fn an_index_that_a_full_disk_cut_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tools, keys) = (tools().unwrap(), S3Keys::generate());
+    let server = SeaweedFs::start(&tools, folder.path(), None, &keys).await.unwrap();
+    server.client().ensure_bucket("documents").await.unwrap();
+    server.client().call(&PUT, "content").await.unwrap();
+    server.stop().await.unwrap();
+
+    let files = std::fs::read_dir(folder.path().join("data")).unwrap();
+    let indexes = files.map(|file| file.unwrap().path()).filter(|file| {
+        file.extension().is_some_and(|extension| extension == "idx")
+            && file.metadata().unwrap().len() > 0
+    });
+    let cut: Vec<_> = indexes.collect();
+    assert!(!cut.is_empty());
+    for index in &cut {
+        let length = index.metadata().unwrap().len();
+        std::fs::File::options().write(true).open(index).unwrap().set_len(length - 5).unwrap();
+    }
+    server.restart().await.unwrap();
+    assert_eq!(server.client().call(&GET, "").await.unwrap(), b"content");
+}

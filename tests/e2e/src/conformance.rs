@@ -1,9 +1,12 @@
 //! The API against its own document, by schemathesis: nobody gets a 5xx or an answer that `/openapi.json`
 //! does not have.
 
-use anyhow::{Context as _, Result, bail};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use holdfast_dev::{python_program, workspace};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::harness::{Api, Suite};
 
@@ -16,6 +19,12 @@ const EXAMPLES: &str = "40";
 
 /// The routes of the operator, who has another token.
 const INTERNAL: &str = "^/internal";
+
+/// A file that is there, for those requests that shall find one; anybody may read it.
+const FILE: &str = "assets/conformance/file.txt";
+
+/// The whole run of one principal.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("the_document_holds_for_a_user", |api| {
@@ -46,6 +55,9 @@ async fn run(api: Api, token: Option<String>, routes: Routes) -> Result<()> {
     let install = move || python_program(".venv-conformance", &requirements, "schemathesis");
     let program = tokio::task::spawn_blocking(install).await??;
 
+    // Of four runs the first one makes it; whoever deletes it meanwhile makes it again.
+    let stored = api.put(FILE, "a file").send().await?;
+    ensure!(stored.status().is_success(), "{FILE}: {}", stored.status());
     let home = tempfile::tempdir()?;
     let mut command = Command::new(program);
     command.arg("run").arg(format!("{}/openapi.json", api.url));
@@ -61,10 +73,14 @@ async fn run(api: Api, token: Option<String>, routes: Routes) -> Result<()> {
         command.args(["--header", &format!("Authorization: Bearer {token}")]);
     }
     command.env("PYTHONPATH", &folder).env("SCHEMATHESIS_HOOKS", "hooks");
+    command.env("HOLDFAST_CONFORMANCE_FILE", FILE);
     command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(home.path()).kill_on_drop(true);
-    let output = command.output().await.context("cannot run schemathesis")?;
+    let output = timeout(TIME_LIMIT, command.output())
+        .await
+        .context("schemathesis took longer than five minutes")?
+        .context("cannot run schemathesis")?;
+    let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("schemathesis ended with {}\n{text}\n{errors}", output.status);
     }

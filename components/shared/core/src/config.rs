@@ -8,9 +8,10 @@ use http::uri::{Authority, Uri};
 use crate::limits::{MIN_SECRET_BYTES, ORPHAN_AGE_SECONDS};
 
 /// The variables that components read, as `spin.toml` names them. Each component is given those that it needs.
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 17] = [
     "database_url",
     "s3_endpoint",
+    "s3_public_endpoint",
     "s3_region",
     "s3_access_key_id",
     "s3_secret_access_key",
@@ -22,6 +23,7 @@ pub const VARIABLES: [&str; 15] = [
     "jwt_roles_claim",
     "public_url",
     "tick_secret",
+    "url_secret",
     "trusted_proxies",
     "orphan_age_seconds",
 ];
@@ -85,6 +87,8 @@ pub enum JwtKeys {
 pub struct S3Access {
     /// Where: scheme, host and port.
     pub endpoint: String,
+    /// Where clients reach it, if they do; the endpoint itself unless the variable says another.
+    pub public_endpoint: String,
     /// The region that signatures name.
     pub region: String,
     /// The access key of the S3 identity.
@@ -119,6 +123,8 @@ pub struct Config {
     pub public_url: String,
     /// The secret of the routes below `/internal`, which the worker alone is given.
     pub tick_secret: Option<String>,
+    /// The secret that signs URLs of ours, which the components that make or take them are given.
+    pub url_secret: Option<String>,
     /// How many proxies in front of us may be believed in `X-Forwarded-For`.
     pub trusted_proxies: usize,
     /// How old a blob without a row has to be before it may be deleted.
@@ -224,11 +230,19 @@ impl Config {
             Ok(path)
         };
         let s3 = || {
-            let (endpoint, parsed) = http_url("s3_endpoint")?;
-            if parsed.path() != "/" {
-                return Err(wrong("s3_endpoint", "has a path; S3 signatures need the root"));
-            }
+            let root = |variable| {
+                let (endpoint, parsed) = http_url(variable)?;
+                if parsed.path() != "/" {
+                    return Err(wrong(variable, "has a path; S3 signatures need the root"));
+                }
+                Ok(endpoint)
+            };
+            let endpoint = root("s3_endpoint")?;
             Ok(S3Access {
+                public_endpoint: match optional("s3_public_endpoint") {
+                    Some(_) => root("s3_public_endpoint")?,
+                    None => endpoint.clone(),
+                },
                 endpoint,
                 region: optional("s3_region").unwrap_or_else(|| "us-east-1".to_owned()),
                 access_key_id: required("s3_access_key_id")?,
@@ -252,6 +266,7 @@ impl Config {
             tokens: given(TOKEN_VARIABLES).then(tokens).transpose()?,
             public_url: http_url("public_url")?.0,
             tick_secret: optional("tick_secret").map(|_| secret("tick_secret")).transpose()?,
+            url_secret: optional("url_secret").map(|_| secret("url_secret")).transpose()?,
             trusted_proxies: match optional("trusted_proxies") {
                 None => 0,
                 Some(count) => {
@@ -286,6 +301,7 @@ impl fmt::Debug for S3Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Access")
             .field("endpoint", &self.endpoint)
+            .field("public_endpoint", &self.public_endpoint)
             .field("region", &self.region)
             .field("access_key_id", &self.access_key_id)
             .finish_non_exhaustive()
@@ -331,6 +347,7 @@ mod tests {
     fn a_good_one_has_defaults_and_shows_no_secret() {
         let config = with("", None).expect("valid");
         assert_eq!(config.s3.as_ref().expect("given").region, "us-east-1");
+        assert_eq!(config.s3.as_ref().expect("given").public_endpoint, "http://127.0.0.1:8333");
         assert_eq!(config.orphan_age.as_secs(), ORPHAN_AGE_SECONDS);
         assert_eq!(config.public_url, "https://files.example.com:8443/store");
         assert_eq!(config.trusted_proxies, 0);
@@ -356,6 +373,9 @@ mod tests {
             ("orphan_age_seconds", Some("a week")),
             ("jwt_hs256_secret", Some("short-hunter2")),
             ("tick_secret", Some("short-hunter2")),
+            ("url_secret", Some("short-hunter2")),
+            ("s3_public_endpoint", Some("https://s3.example.com/path")),
+            ("s3_public_endpoint", Some("s3.example.com")),
             ("public_url", Some("ftp://x")),
             ("public_url", Some("https://")),
             ("public_url", Some("https://a b")),

@@ -32,6 +32,7 @@ pub struct App {
     /// The validated configuration.
     pub config: Config,
     signer: Option<Signer>,
+    public_signer: Option<Signer>,
     identity: Option<Identity>,
     /// Reads share one connection, which pipelines them. It does not heal: see [`App::resolve`].
     reader: RefCell<Option<Rc<Connection>>>,
@@ -73,15 +74,18 @@ impl App {
         let wrong = |cause: String| Error::unavailable("The configuration", cause);
         let config = Config::from_variables(|name| values.get(name).cloned())
             .map_err(|error| wrong(error.to_string()))?;
-        let signer = |s3: &S3Access| -> Result<Signer, Error> {
-            let endpoint = Endpoint::parse(&s3.endpoint, &s3.region)
-                .map_err(|error| wrong(format!("variable `s3_endpoint`: {error}")))?;
+        let signer = |s3: &S3Access, variable: &str, endpoint: &str| -> Result<Signer, Error> {
+            let endpoint = Endpoint::parse(endpoint, &s3.region)
+                .map_err(|error| wrong(format!("variable `{variable}`: {error}")))?;
             let credentials = Credentials::new(&s3.access_key_id, &s3.secret_access_key);
             Ok(Signer::new(endpoint, credentials, OffsetDateTime::now_utc()))
         };
-        let signer = config.s3.as_ref().map(signer).transpose()?;
+        let s3 = config.s3.as_ref();
+        let public_signer =
+            s3.map(|s3| signer(s3, "s3_public_endpoint", &s3.public_endpoint)).transpose()?;
+        let signer = s3.map(|s3| signer(s3, "s3_endpoint", &s3.endpoint)).transpose()?;
         let identity = config.tokens.as_ref().map(Identity::new);
-        Ok(Self { config, signer, identity, reader: RefCell::new(None) })
+        Ok(Self { config, signer, public_signer, identity, reader: RefCell::new(None) })
     }
 
     /// The blob store.
@@ -89,8 +93,25 @@ impl App {
     /// # Errors
     /// [`holdfast_core::error::Code::ServiceUnavailable`]: `spin.toml` gives this component no S3 variables.
     pub fn blobs(&self) -> Result<S3Blobs<'_>, Error> {
-        let signer = self.signer.as_ref().ok_or_else(|| not_given("S3"))?;
+        let signer = self.signer.as_ref().ok_or_else(|| not_given("S3 keys"))?;
         Ok(S3Blobs { signer })
+    }
+
+    /// Signs URLs that clients send to SeaweedFS themselves, for the host by which they reach it.
+    ///
+    /// # Errors
+    /// As [`App::blobs`].
+    pub fn public_signer(&self) -> Result<&Signer, Error> {
+        self.public_signer.as_ref().ok_or_else(|| not_given("S3 keys"))
+    }
+
+    /// The key of the URLs that we sign ourselves.
+    ///
+    /// # Errors
+    /// [`holdfast_core::error::Code::ServiceUnavailable`]: `spin.toml` gives this component no `url_secret`.
+    pub fn url_secret(&self) -> Result<&[u8], Error> {
+        let secret = self.config.url_secret.as_ref().ok_or_else(|| not_given("`url_secret`"))?;
+        Ok(secret.as_bytes())
     }
 
     /// Finds the version that a principal may read, on the instance's connection. A broken one is
@@ -123,7 +144,7 @@ impl App {
 }
 
 fn not_given(what: &str) -> Error {
-    Error::unavailable("The configuration", format!("this component is given no {what} variables"))
+    Error::unavailable("The configuration", format!("this component is not given {what}"))
 }
 
 /// Drops a kept value only if it is still the one that failed.
@@ -236,7 +257,7 @@ async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Call
         ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
         request_id: trace.id.as_str().to_owned(),
     };
-    let identity = app.identity.as_ref().ok_or_else(|| not_given("JWT"))?;
+    let identity = app.identity.as_ref().ok_or_else(|| not_given("what verifies tokens"))?;
     caller.principal =
         identity.principal(&inbound.headers, &caller, &app.config.database_url).await?;
     Ok((app, caller))
