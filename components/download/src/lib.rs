@@ -1,4 +1,5 @@
-//! `GET|HEAD /v1/download/{bucket}/{key...}`: the bytes of a version, spliced from the store.
+//! `GET|HEAD /v1/download/{bucket}/{key...}`: the bytes of a version, spliced from the store, for whoever the token
+//! or the signature of the URL says.
 
 mod cache;
 
@@ -22,6 +23,7 @@ use holdfast_web::digests::{REPR_DIGEST, repr_digest};
 use holdfast_web::http_date::HttpDate;
 use holdfast_web::path::{Query, Target as Path};
 use holdfast_web::range::{self, RangeOutcome};
+use holdfast_web::signed_url::SignedUrl;
 use holdfast_web::{disposition, metadata};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -29,6 +31,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use time::OffsetDateTime;
 use wasip3::http::types::{Request, Response};
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
@@ -56,7 +59,13 @@ async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error
         head_only: inbound.method == Method::HEAD,
     };
     let mut served = Served::default();
-    let answer = asked.answer(context, &inbound, &mut served).await;
+    let (grant, answer) = match signed(context, &query, &path) {
+        Ok(grant) => {
+            let answer = asked.answer(context, &inbound, grant.as_ref(), &mut served).await;
+            (grant, answer)
+        }
+        Err(error) => (None, Err(error)),
+    };
     let (response, outcome) = match answer {
         Ok(response) => (response, "ok"),
         Err(error) => {
@@ -81,6 +90,7 @@ async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error
                 .header("user-agent")
                 .map(|agent| agent.chars().take(USER_AGENT_CHARS).collect())
                 .unwrap_or_default(),
+            grant_id: grant.map(|grant| grant.id),
         },
     );
     Ok(response)
@@ -102,14 +112,33 @@ struct Asked {
     head_only: bool,
 }
 
+/// A URL whose signature is good.
+struct Grant {
+    id: String,
+    /// How long caches may keep the answer, in seconds, if they may.
+    max_age: Option<i64>,
+}
+
+/// Looks at the signature, before anything is asked of the database.
+fn signed(context: &Context, query: &Query, path: &Path) -> Result<Option<Grant>, Error> {
+    let Some((url, signature)) = SignedUrl::of_get(query, &path.bucket, &path.key)? else {
+        return Ok(None);
+    };
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    url.verify(signature, context.app.url_secret()?, now, &context.caller.ip)?;
+    let max_age = url.cacheable.then_some(url.expires - now);
+    Ok(Some(Grant { id: url.id.to_owned(), max_age }))
+}
+
 impl Asked {
     async fn answer(
         &self,
         context: &Context,
         inbound: &Inbound,
+        grant: Option<&Grant>,
         served: &mut Served,
     ) -> Result<Response, Error> {
-        let file = self.resolve(context, inbound).await?;
+        let file = self.resolve(context, inbound, grant).await?;
         served.version = Some(file.version.to_string());
 
         let validators = Validators {
@@ -117,6 +146,10 @@ impl Asked {
             last_modified: HttpDate::from_unix(file.last_modified()),
         };
         let mut headers = self.headers(context, &file, &validators)?;
+        if let Some(seconds) = grant.and_then(|grant| grant.max_age) {
+            let kept = format!("public, max-age={seconds}");
+            headers.insert(CACHE_CONTROL, HeaderValue::try_from(kept).map_err(Error::internal)?);
+        }
         let preconditions = Preconditions::from_headers(&inbound.headers)?;
         match preconditions.evaluate(&inbound.method, Some(&validators)) {
             Evaluation::Proceed => {}
@@ -154,15 +187,26 @@ impl Asked {
     }
 
     /// Finds the version. What anybody may read is asked for once a second, unless the client wants it fresh.
-    async fn resolve(&self, context: &Context, inbound: &Inbound) -> Result<Rc<Resolved>, Error> {
-        let anybody = context.caller.principal.is_anonymous()
+    async fn resolve(
+        &self,
+        context: &Context,
+        inbound: &Inbound,
+        grant: Option<&Grant>,
+    ) -> Result<Rc<Resolved>, Error> {
+        let anybody = grant.is_none()
+            && context.caller.principal.is_anonymous()
             && self.version.is_none()
             && !inbound.headers.contains_key(CACHE_CONTROL);
         if anybody && let Some(file) = cache::public(|kept| kept.get(&inbound.path)) {
             return Ok(file);
         }
         let since = Instant::now();
-        let wanted = Wanted { bucket: &self.bucket, key: &self.key, version: self.version };
+        let wanted = Wanted {
+            bucket: &self.bucket,
+            key: &self.key,
+            version: self.version,
+            grant: grant.map(|grant| grant.id.as_str()),
+        };
         let file = Rc::new(context.app.resolve(&context.caller.principal, &wanted).await?);
         if anybody && file.public {
             cache::public(|kept| kept.keep(inbound.path.clone(), since, Rc::clone(&file)));

@@ -13,7 +13,7 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{log, reply};
 use holdfast_web::form_data::{Boundary, Part};
 use holdfast_web::idempotency::IdempotencyKey;
-use holdfast_web::{digests, metadata};
+use holdfast_web::{digests, metadata, problem};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -179,7 +179,7 @@ impl Done {
     ) {
         let mut file = stored.unwrap_or_else(|error| {
             log::error(&context.caller.request_id, &error);
-            let file = problem(&error);
+            let file = problem::part(&error);
             self.refused = Some(error);
             file
         });
@@ -201,21 +201,9 @@ impl Done {
         let mut body = json!({ "files": self.files });
         if let Some(error) = &error {
             log::error(&context.caller.request_id, error);
-            body["error"] = problem(error);
+            body["error"] = problem::part(error);
         }
         let status = if refused || error.is_some() { 207 } else { 201 };
         Ok(reply::json(status, context.headers(), &body))
     }
-}
-
-/// What of a problem document tells one file's refusal.
-fn problem(error: &Error) -> Value {
-    json!({
-        "status": error.code.status(),
-        "code": error.code.as_str(),
-        "title": error.code.title(),
-        "detail": error.message,
-        "rule": error.rule,
-        "retryAfter": error.retry_after_seconds,
-    })
 }

@@ -1,5 +1,5 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, old rows of the access log. Returns how many rows went.
+-- idempotency keys, grants that ended long ago, old rows of the access log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -45,6 +45,17 @@ begin
         from holdfast.idempotency old
         where old.created_at < keyed_before
         order by old.created_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast."grant" g
+    where g.id in (
+        select old.id
+        from holdfast."grant" old
+        where old.expires_at < ended_before
+        order by old.expires_at
         limit p_limit
         for update skip locked);
     get diagnostics gone = row_count;

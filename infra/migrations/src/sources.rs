@@ -16,7 +16,7 @@ macro_rules! sources {
 
 /// Forward only; a file that was released is never changed.
 pub(crate) const MIGRATIONS: &[Source] =
-    sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys"];
+    sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -36,10 +36,16 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "durable",
     "etag_matches",
     "fold",
+    "grant_refusal",
     "keep_until",
+    "list_grants",
     "list_keys",
     "may",
     "mend_usage",
+    "open_put",
+    "presign",
+    "presign_get",
+    "presign_put",
     "purge",
     "purged",
     "reap",
@@ -50,6 +56,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "report_lost",
     "resolve",
     "retire",
+    "revoke_grant",
     "revoke_key",
     "room",
     "rows_with_blob",

@@ -11,10 +11,11 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 6] = [
+pub(crate) const COMPONENTS: [&str; 7] = [
     "holdfast-upload",
     "holdfast-download",
     "holdfast-objects",
+    "holdfast-presign",
     "holdfast-worker",
     "holdfast-ops",
     "holdfast-probe",

@@ -12,6 +12,7 @@ mod identity;
 mod issuer;
 mod objects;
 mod outage;
+mod presign;
 mod raw;
 mod readme;
 mod reconcile;
@@ -42,6 +43,7 @@ fn main() -> Result<ExitCode> {
     errors::register(&mut suite);
     vanish::register(&mut suite);
     outage::register(&mut suite);
+    presign::register(&mut suite);
     readme::register(&mut suite)?;
     objects::register(&mut suite);
     reconcile::register(&mut suite);

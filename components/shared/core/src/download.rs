@@ -39,6 +39,16 @@ pub fn cache_tag(bucket: &BucketName, key: &ObjectKey) -> String {
     format!("holdfast-bucket-{}, holdfast-object-{object:016x}", bucket.as_str())
 }
 
+/// Whether a browser would run content of this type as a page.
+#[must_use]
+pub fn is_active_type(content_type: &str) -> bool {
+    let essence = essence(content_type).to_ascii_lowercase();
+    // Any XML may hold a script of XHTML, and any part of a multipart a page.
+    essence.ends_with("+xml")
+        || essence.starts_with("multipart/")
+        || ACTIVE_TYPES.contains(&essence.as_str())
+}
+
 impl Resolved {
     /// The Cache-Control of a 200, 206 or 304: what the uploader asked for within what the bucket
     /// allows, else the policy's, else the default.
@@ -77,11 +87,7 @@ impl Resolved {
     /// Whether a browser would run it as a page: it is then served as an attachment, sandboxed.
     #[must_use]
     pub fn is_active_content(&self) -> bool {
-        let essence = essence(&self.content_type).to_ascii_lowercase();
-        // Any XML may hold a script of XHTML, and any part of a multipart a page.
-        essence.ends_with("+xml")
-            || essence.starts_with("multipart/")
-            || ACTIVE_TYPES.contains(&essence.as_str())
+        is_active_type(&self.content_type)
     }
 
     /// When it became current, in whole seconds of Unix time, as Last-Modified carries it.

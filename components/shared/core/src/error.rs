@@ -51,6 +51,8 @@ pub enum Code {
     NoSuchApiKey,
     /// There is no such bucket.
     NoSuchBucket,
+    /// There is no such signed URL, share link or upload token, or it is not for this principal to know.
+    NoSuchGrant,
     /// There is no such object, or it is not for this principal to know.
     NoSuchKey,
     /// There is no such route.
@@ -59,6 +61,10 @@ pub enum Code {
     NoSuchUpload,
     /// There is no such version of the object.
     NoSuchVersion,
+    /// It cannot be called back: it works without asking us.
+    NotRevocable,
+    /// A presigned PUT is to be completed, and nothing was put yet.
+    NotUploaded,
     /// If-Match or If-None-Match does not hold.
     PreconditionFailed,
     /// A quota would be passed.
@@ -73,7 +79,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
@@ -96,10 +102,13 @@ impl Code {
         Self::MissingAuthentication,
         Self::NoSuchApiKey,
         Self::NoSuchBucket,
+        Self::NoSuchGrant,
         Self::NoSuchKey,
         Self::NoSuchRoute,
         Self::NoSuchUpload,
         Self::NoSuchVersion,
+        Self::NotRevocable,
+        Self::NotUploaded,
         Self::PreconditionFailed,
         Self::QuotaExceeded,
         Self::RequestTimeout,
@@ -133,10 +142,13 @@ impl Code {
             Self::MissingAuthentication => "MissingAuthentication",
             Self::NoSuchApiKey => "NoSuchApiKey",
             Self::NoSuchBucket => "NoSuchBucket",
+            Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
             Self::NoSuchRoute => "NoSuchRoute",
             Self::NoSuchUpload => "NoSuchUpload",
             Self::NoSuchVersion => "NoSuchVersion",
+            Self::NotRevocable => "NotRevocable",
+            Self::NotUploaded => "NotUploaded",
             Self::PreconditionFailed => "PreconditionFailed",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::RequestTimeout => "RequestTimeout",
@@ -161,13 +173,17 @@ impl Code {
             Self::AccessDenied | Self::QuotaExceeded => 403,
             Self::NoSuchApiKey
             | Self::NoSuchBucket
+            | Self::NoSuchGrant
             | Self::NoSuchKey
             | Self::NoSuchRoute
             | Self::NoSuchUpload
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::BucketNotActive | Self::IdempotencyKeyInUse => 409,
+            Self::BucketNotActive
+            | Self::IdempotencyKeyInUse
+            | Self::NotRevocable
+            | Self::NotUploaded => 409,
             Self::PreconditionFailed => 412,
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
@@ -205,10 +221,13 @@ impl Code {
             Self::MissingAuthentication => "Authentication is required",
             Self::NoSuchApiKey => "No such API key",
             Self::NoSuchBucket => "No such bucket",
+            Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
             Self::NoSuchRoute => "No such route",
             Self::NoSuchUpload => "No such upload",
             Self::NoSuchVersion => "No such version",
+            Self::NotRevocable => "It cannot be called back",
+            Self::NotUploaded => "Nothing was uploaded yet",
             Self::PreconditionFailed => "Precondition failed",
             Self::QuotaExceeded => "Quota exceeded",
             Self::RequestTimeout => "The request took too long",

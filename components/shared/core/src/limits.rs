@@ -55,3 +55,15 @@ pub const RECONCILE_MANY: usize = 20;
 
 /// Least length of the HS256 secret and of the tick secret, in bytes.
 pub const MIN_SECRET_BYTES: usize = 32;
+
+/// The longest life of a signed URL, in seconds: 7 days, which is what Signature Version 4 gives.
+pub const MAX_PRESIGN_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// How long a signed URL lives unless said otherwise, in seconds.
+pub const DEFAULT_PRESIGN_SECONDS: i64 = 3_600;
+
+/// The most URLs that one request signs.
+pub const MAX_PRESIGN_BATCH: usize = 100;
+
+/// Longest body of a request for signed URLs, in bytes: as many with long keys and metadata.
+pub const MAX_PRESIGN_BODY_BYTES: usize = 1_024 * 1_024;

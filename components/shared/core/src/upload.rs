@@ -149,7 +149,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             Ok(commit) => commit,
             Err(error) => return Err(self.give_up(&pending, error).await),
         };
-        match self.commit(&upload.caller, &commit).await {
+        match commit_surely(self.catalog, self.clock, &upload.caller, &commit).await {
             Ok(committed) => Ok(Uploaded { commit, committed, repeated: false }),
             // Unknown, so nothing may be deleted: the reaper looks once the lease is over.
             Err(error) if error.code == Code::ServiceUnavailable => Err(error),
@@ -166,13 +166,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         let Sent { stored, size, head, digests } = self.store(pending, body).await?;
         let found = found_type(&head);
         let declared = pending.upload.content_type.as_deref();
-        if let Some(allowed) = &pending.allowed.types
-            && let Err(refused) = check_type(allowed, declared, found)
-        {
-            let message =
-                format!("The bucket takes {}; the content is {refused}", allowed.join(", "));
-            return Err(Error::new(Code::InvalidContentType, message).rule("policy.allowedTypes"));
-        }
+        check_content(pending.allowed.types.as_deref(), declared, found)?;
         Ok(Commit {
             version: pending.version,
             size,
@@ -322,22 +316,6 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         }
     }
 
-    /// Step 4. An answer that never came is asked for again: the step is idempotent.
-    async fn commit(&self, caller: &Caller, commit: &Commit) -> Result<Committed, Error> {
-        let mut attempt = 1;
-        loop {
-            match self.catalog.commit(caller, commit).await {
-                Err(error)
-                    if error.code == Code::ServiceUnavailable && attempt < COMMIT_ATTEMPTS =>
-                {
-                    self.clock.sleep(Duration::from_millis(100 << attempt)).await;
-                    attempt += 1;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
     /// Step 5: only the winner of the move to `aborting` deletes the blob. What fails here is the
     /// reaper's, so the client gets the error that led here.
     async fn give_up(&self, pending: &Pending<'_>, error: Error) -> Error {
@@ -347,6 +325,40 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         }
         error
     }
+}
+
+/// Step 4. An answer that never came is asked for again: the step is idempotent.
+pub(crate) async fn commit_surely(
+    catalog: &impl Catalog,
+    clock: &impl Clock,
+    caller: &Caller,
+    commit: &Commit,
+) -> Result<Committed, Error> {
+    let mut attempt = 1;
+    loop {
+        match catalog.commit(caller, commit).await {
+            Err(error) if error.code == Code::ServiceUnavailable && attempt < COMMIT_ATTEMPTS => {
+                clock.sleep(Duration::from_millis(100 << attempt)).await;
+                attempt += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether a policy takes what was declared and what the first bytes show.
+pub(crate) fn check_content(
+    allowed: Option<&[String]>,
+    declared: Option<&str>,
+    found: Option<&str>,
+) -> Result<(), Error> {
+    if let Some(allowed) = allowed
+        && let Err(refused) = check_type(allowed, declared, found)
+    {
+        let message = format!("The bucket takes {}; the content is {refused}", allowed.join(", "));
+        return Err(Error::new(Code::InvalidContentType, message).rule("policy.allowedTypes"));
+    }
+    Ok(())
 }
 
 /// What was sent, and what of it is known to be stored.

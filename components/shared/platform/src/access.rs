@@ -47,6 +47,8 @@ pub struct Access {
     pub request_id: String,
     /// The User-Agent, cut to 255 characters.
     pub user_agent: String,
+    /// The signed URL or share link that it came by, once its signature or token was good.
+    pub grant_id: Option<String>,
 }
 
 thread_local! {

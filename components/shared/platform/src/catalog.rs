@@ -24,8 +24,8 @@ const COMMIT: &str = "select outcome, rule, created, committed_at_us from holdfa
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, $12)";
 const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null)";
 const RESOLVE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
-    committed_at_us, user_metadata, visibility, cache_control, headers, digests from holdfast.resolve(\
-    $1, $2, $3, $4, $5, $6, null)";
+    committed_at_us, user_metadata, visibility, cache_control, headers, digests, rule \
+    from holdfast.resolve($1, $2, $3, $4, $5, $6, null, $7::text::uuid)";
 const REAP: &str = "select version, bucket, s3_key from holdfast.reap($1, null)";
 const REAPED: &str = "select holdfast.reaped($1::text[]::uuid[], null)";
 const PURGE: &str = "select version, bucket, s3_key, delete_blob from holdfast.purge($1, null)";
@@ -270,6 +270,8 @@ pub struct Wanted<'a> {
     pub key: &'a ObjectKey,
     /// A version, or `None` for the current one.
     pub version: Option<VersionId>,
+    /// The grant of a signed URL, whose signature was verified: its creator reads.
+    pub grant: Option<&'a str>,
 }
 
 /// Finds the version that a principal may read.
@@ -288,12 +290,13 @@ pub async fn resolve(
         text(&principal.sub),
         texts(&principal.roles),
         scopes(principal),
+        opt_text(wanted.grant),
     ];
     Ok(resolved(pg::row(connection, RESOLVE, parameters).await?))
 }
 
 fn resolved(mut row: Row) -> Result<Resolved, Error> {
-    row.outcome(None)?;
+    row.outcome(Some(13))?;
     let metadata: BTreeMap<String, String> = match row.text(8)? {
         Some(json) => serde_json::from_str(&json).map_err(Error::internal)?,
         None => BTreeMap::new(),

@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod clock;
 mod content;
 pub mod form;
+pub mod grants;
 pub mod identity;
 pub mod inbound;
 pub mod kept;

@@ -206,7 +206,12 @@ impl Row {
     /// # Errors
     /// What the step refused.
     pub fn outcome(&mut self, rule_at: Option<usize>) -> Result<(), Error> {
-        let outcome = self.required(0)?;
+        self.outcome_at(0, rule_at)
+    }
+
+    /// The same, where the outcome is in another column.
+    pub(crate) fn outcome_at(&mut self, at: usize, rule_at: Option<usize>) -> Result<(), Error> {
+        let outcome = self.required(at)?;
         if outcome == "ok" {
             return Ok(());
         }
@@ -238,9 +243,13 @@ fn refusal(outcome: &str, rule: Option<String>) -> Error {
         Code::MissingAuthentication => "Send a bearer token in the Authorization header",
         Code::NoSuchApiKey => "There is no such API key, or it is not yours to see",
         Code::NoSuchBucket => "There is no such bucket",
+        Code::NoSuchGrant => "There is nothing of this id that is yours to see",
         Code::NoSuchKey => "There is no such object, or it is not yours to see",
         Code::NoSuchUpload => "The upload was given up before it was whole; send it again",
         Code::NoSuchVersion => "There is no such version of this object",
+        Code::NotRevocable => {
+            "A URL straight to the store works without asking anybody; it ends when its time is over"
+        }
         Code::PreconditionFailed => "The object is not in the state that the request names",
         Code::QuotaExceeded => "There is not enough quota left; delete something first",
         _ => code.title(),

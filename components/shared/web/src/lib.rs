@@ -20,9 +20,11 @@ pub mod key_cache;
 pub mod key_request;
 pub mod metadata;
 pub mod path;
+pub mod presign_request;
 pub mod problem;
 pub mod range;
 pub mod request_id;
 pub mod signature;
+pub mod signed_url;
 
 mod header;

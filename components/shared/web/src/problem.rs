@@ -60,6 +60,19 @@ pub fn render(error: &Error, failed: Failed<'_>) -> Response<Vec<u8>> {
     response
 }
 
+/// What tells the refusal of one part of a request, whose other parts may have been granted.
+#[must_use]
+pub fn part(error: &Error) -> serde_json::Value {
+    serde_json::json!({
+        "status": error.code.status(),
+        "code": error.code.as_str(),
+        "title": error.code.title(),
+        "detail": if error.code == Code::InternalError { INTERNAL_DETAIL } else { &error.message },
+        "rule": error.rule,
+        "retryAfter": error.retry_after_seconds,
+    })
+}
+
 /// The members, in the order in which they are written.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

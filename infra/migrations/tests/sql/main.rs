@@ -7,6 +7,7 @@ mod access;
 mod constraints;
 mod deletion;
 mod events;
+mod grants;
 mod harness;
 mod idempotency;
 mod keys;
@@ -36,6 +37,7 @@ fn main() -> Result<ExitCode> {
     constraints::register(&mut suite);
     deletion::register(&mut suite);
     events::register(&mut suite);
+    grants::register(&mut suite);
     idempotency::register(&mut suite);
     keys::register(&mut suite);
     migrating::register(&mut suite);

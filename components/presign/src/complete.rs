@@ -1,0 +1,63 @@
+//! `POST /v1/presign/{version}/complete`: what was put to a presigned URL becomes current. The signature of the
+//! URL stands for a token.
+
+use holdfast_core::complete::Completer;
+use holdfast_core::error::Error;
+use holdfast_core::names::VersionId;
+use holdfast_core::ports::Clock as _;
+use holdfast_platform::app::Context;
+use holdfast_platform::catalog::PgCatalog;
+use holdfast_platform::clock::WasiClock;
+use holdfast_platform::inbound::Inbound;
+use holdfast_platform::{grants, reply};
+use holdfast_web::conditional::ETag;
+use holdfast_web::path::{self, Query};
+use holdfast_web::signed_url::SignedUrl;
+use http::HeaderValue;
+use http::header::{ETAG, LOCATION};
+use serde_json::json;
+use wasip3::http::types::Response;
+
+use crate::{headers, sign};
+
+pub(crate) async fn post(
+    context: &Context,
+    id: &str,
+    inbound: &Inbound,
+) -> Result<Response, Error> {
+    let query = Query::parse(Some(&inbound.query))?;
+    let (url, signature) = SignedUrl::of_complete(&query, id)?;
+    let now = WasiClock.now().unix_timestamp();
+    url.verify(signature, context.app.url_secret()?, now, &context.caller.ip)?;
+
+    let config = &context.app.config;
+    let version = VersionId::parse(id)?;
+    let put = grants::open_put(&config.database_url, version, &context.caller).await?;
+    let catalog = PgCatalog::new(&config.database_url);
+    let blobs = context.app.blobs()?;
+    let completer = Completer { catalog: &catalog, blobs: &blobs, clock: &WasiClock };
+    let (commit, committed) = completer.complete(&context.caller, &put).await?;
+
+    let route = format!("{}{}", config.public_url, sign::DOWNLOAD);
+    let url = path::encode(&route, &put.bucket, &put.key);
+    let text = |value: String| HeaderValue::try_from(value).map_err(Error::internal);
+    let mut headers = headers(context);
+    headers.insert(ETAG, text(ETag::strong(&commit.etag).to_string())?);
+    if committed.created {
+        headers.insert(LOCATION, text(url.clone())?);
+    }
+    // As an upload answers.
+    let body = json!({
+        "bucket": put.bucket,
+        "key": put.key,
+        "version": commit.version.to_string(),
+        "size": commit.size,
+        "contentType": commit.content_type,
+        "foundType": commit.found_type,
+        "etag": commit.etag,
+        "digest": commit.crc64nvme.as_ref().map(|value| format!("crc64nvme={value}")),
+        "url": url,
+        "createdAt": committed.committed_at(),
+    });
+    Ok(reply::json(if committed.created { 201 } else { 200 }, headers, &body))
+}

@@ -1,0 +1,87 @@
+//! Lists of what was granted, a page at a time.
+
+use holdfast_core::error::{Code, Error};
+use holdfast_core::names::BucketName;
+use holdfast_platform::app::Context;
+use holdfast_platform::grants::{self, Page, Shown};
+use holdfast_platform::inbound::Inbound;
+use holdfast_platform::reply;
+use holdfast_web::path::Query;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use wasip3::http::types::Response;
+
+use crate::headers;
+
+/// Of a page, unless said otherwise.
+const DEFAULT_LIMIT: i32 = 50;
+
+/// Of a page, at the most.
+const MAX_LIMIT: i32 = 200;
+
+/// `GET /v1/presign`
+pub(crate) async fn signed_urls(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
+    page(context, inbound, &["get", "put"], "presigned", |grant| {
+        let mut shown = json!({
+            "key": grant.key,
+            "method": if grant.kind == "put" { "PUT" } else { "GET" },
+            "direct": grant.direct || grant.kind == "put",
+            "revocable": !grant.direct,
+        });
+        merge(&mut shown, &grant)?;
+        Ok(shown)
+    })
+    .await
+}
+
+/// Adds what all grants have.
+fn merge(shown: &mut Value, grant: &Shown) -> Result<(), Error> {
+    let common = serde_json::to_value(grant).map_err(Error::internal)?;
+    if let (Some(shown), Value::Object(common)) = (shown.as_object_mut(), common) {
+        shown.extend(common);
+    }
+    Ok(())
+}
+
+async fn page(
+    context: &Context,
+    inbound: &Inbound,
+    kinds: &[&str],
+    name: &str,
+    show: impl Fn(Shown) -> Result<Value, Error>,
+) -> Result<Response, Error> {
+    let query = Query::parse(Some(&inbound.query))?;
+    let bucket = query.get("bucket")?.map(BucketName::parse).transpose()?;
+    let before = query.get("cursor")?.map(cursor).transpose()?;
+    let limit = query.get("limit")?.map_or(Ok(DEFAULT_LIMIT), limit)?;
+    let asked = Page {
+        kinds,
+        bucket: bucket.as_ref().map(BucketName::as_str),
+        before: before.as_deref(),
+        // One more than is shown tells whether there is another page.
+        limit: limit + 1,
+    };
+    let mut found = grants::list(&context.app.config.database_url, &asked, &context.caller).await?;
+    let shown = usize::try_from(limit).unwrap_or_default();
+    let more = found.len() > shown;
+    found.truncate(shown);
+    let next = found.last().filter(|_| more).map(|grant| grant.id.clone());
+    let found: Vec<_> = found.into_iter().map(show).collect::<Result<_, _>>()?;
+    if inbound.method == http::Method::HEAD {
+        return Ok(reply::empty(200, &headers(context)));
+    }
+    Ok(reply::json(200, headers(context), &json!({ name: found, "cursor": next })))
+}
+
+fn limit(text: &str) -> Result<i32, Error> {
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| {
+        Error::new(Code::InvalidArgument, format!("limit is a number from 1 to {MAX_LIMIT}"))
+    })
+}
+
+fn cursor(text: &str) -> Result<String, Error> {
+    Uuid::try_parse(text)
+        .map(|id| id.to_string())
+        .map_err(|_| Error::new(Code::InvalidArgument, "cursor is what the page before answered"))
+}

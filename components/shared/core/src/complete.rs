@@ -1,0 +1,183 @@
+//! The end of a presigned PUT: the client wrote straight to the store, so what is there is looked at, as an upload's
+//! bytes are, and committed.
+
+use crate::digest::Digests;
+use crate::error::{Code, Error};
+use crate::limits::SNIFF_BYTES;
+use crate::names::VersionId;
+use crate::ports::{Blobs, Caller, Catalog, Clock, Commit, Committed, Looked, Target};
+use crate::principal::Principal;
+use crate::sniff::{OCTET_STREAM, found_type};
+use crate::upload::{check_content, commit_surely};
+
+/// A presigned PUT, as it was agreed.
+#[derive(Clone, Debug)]
+pub struct OpenPut {
+    /// The pending version.
+    pub version: VersionId,
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Where its bytes are expected.
+    pub s3_key: String,
+    /// Their number; the URL takes no other.
+    pub size: u64,
+    /// The content type that was declared.
+    pub content_type: Option<String>,
+    /// The content types that the bucket takes; `None` means all.
+    pub allowed_types: Option<Vec<String>>,
+    /// Who asked for the URL, with the right that they had then.
+    pub creator: Principal,
+    /// What it was committed as, if it was.
+    pub repeated: Option<(Commit, Committed)>,
+}
+
+/// Completes over a catalog, a blob store and a clock.
+pub struct Completer<'a, C, B, K> {
+    /// The SQL steps.
+    pub catalog: &'a C,
+    /// The store.
+    pub blobs: &'a B,
+    /// Time and randomness.
+    pub clock: &'a K,
+}
+
+impl<C: Catalog, B: Blobs, K: Clock> Completer<'_, C, B, K> {
+    /// Makes what was put current. Safe to repeat: the answer is the first one.
+    ///
+    /// What is refused stays where it is until the URL is over: deleting it here could hit what another call has
+    /// just committed, and the URL could write it anew.
+    ///
+    /// # Errors
+    /// * [`Code::NotUploaded`]: nothing is there yet.
+    /// * [`Code::InvalidContentType`], and what `commit` refuses.
+    pub async fn complete(
+        &self,
+        caller: &Caller,
+        put: &OpenPut,
+    ) -> Result<(Commit, Committed), Error> {
+        if let Some(first) = &put.repeated {
+            return Ok(first.clone());
+        }
+        let at = Target { bucket: &put.bucket, s3_key: &put.s3_key };
+        let looked = if put.size == 0 {
+            let stored = self.blobs.head(at).await?;
+            stored.map(|stored| Looked { stored, head: Vec::new() })
+        } else {
+            self.blobs.look(at, SNIFF_BYTES).await?
+        };
+        let Some(Looked { stored, head }) = looked else {
+            let message = "Nothing was put to the URL yet; send the file, then complete it";
+            return Err(Error::new(Code::NotUploaded, message));
+        };
+        if stored.size != Some(put.size) {
+            return Err(Error::unavailable("The object store", "another length than was signed"));
+        }
+        let (declared, found) = (put.content_type.as_deref(), found_type(&head));
+        check_content(put.allowed_types.as_deref(), declared, found)?;
+        let commit = Commit {
+            version: put.version,
+            size: put.size,
+            content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
+            found_type: found.map(str::to_owned),
+            etag: stored.etag,
+            crc64nvme: stored.crc64nvme,
+            digests: Digests::default(),
+        };
+        let creator = Caller { principal: put.creator.clone(), ..caller.clone() };
+        let committed = commit_surely(self.catalog, self.clock, &creator, &commit).await?;
+        Ok((commit, committed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::fakes::{FakeBlobs, FakeCatalog, FakeClock};
+
+    fn put(size: u64) -> OpenPut {
+        OpenPut {
+            version: VersionId::generate(OffsetDateTime::UNIX_EPOCH, &[0; 10]),
+            bucket: "documents".to_owned(),
+            key: "k".to_owned(),
+            s3_key: "hf/x".to_owned(),
+            size,
+            content_type: Some("text/plain".to_owned()),
+            allowed_types: None,
+            creator: Principal { sub: "alice".to_owned(), ..Principal::anonymous() },
+            repeated: None,
+        }
+    }
+
+    fn complete(
+        put: &OpenPut,
+        stored: Option<&[u8]>,
+        catalog: &FakeCatalog,
+    ) -> Result<(Commit, Committed), Error> {
+        let blobs = FakeBlobs::default();
+        if let Some(bytes) = stored {
+            blobs.stored.borrow_mut().insert("hf/x".to_owned(), bytes.to_vec());
+        }
+        let clock = FakeClock { sleeps_end: true };
+        let completer = Completer { catalog, blobs: &blobs, clock: &clock };
+        let caller = Caller {
+            principal: Principal::anonymous(),
+            ip: String::new(),
+            request_id: String::new(),
+        };
+        let answer =
+            pin!(completer.complete(&caller, put)).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(blobs.stored.borrow().len(), usize::from(stored.is_some()), "nothing goes");
+        let Poll::Ready(answer) = answer else { panic!("it waits for nothing") };
+        answer
+    }
+
+    #[test]
+    fn what_was_put_is_committed() {
+        for bytes in [&b"hello"[..], b""] {
+            let catalog = FakeCatalog::default();
+            let (commit, _) =
+                complete(&put(bytes.len() as u64), Some(bytes), &catalog).expect("done");
+            assert_eq!(commit.content_type, "text/plain");
+            let step = format!("commit {} text/plain", bytes.len());
+            assert_eq!(*catalog.steps.borrow(), [step]);
+        }
+    }
+
+    #[test]
+    fn a_commit_without_an_answer_is_repeated() {
+        let catalog = FakeCatalog::default();
+        catalog.commits.borrow_mut().push_back(Code::ServiceUnavailable);
+        complete(&put(5), Some(b"hello"), &catalog).expect("done");
+        assert_eq!(catalog.steps.borrow().len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_as_agreed_is_refused_and_stays() {
+        let image = OpenPut { allowed_types: Some(vec!["image/png".to_owned()]), ..put(5) };
+        for (put, stored, code) in [
+            (put(5), None, Code::NotUploaded),
+            (put(5), Some(&b"four"[..]), Code::ServiceUnavailable),
+            (image, Some(b"hello"), Code::InvalidContentType),
+        ] {
+            let catalog = FakeCatalog::default();
+            assert_eq!(complete(&put, stored, &catalog).expect_err("refused").code, code);
+            assert!(catalog.steps.borrow().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_repeat_gets_the_first_answer() {
+        let catalog = FakeCatalog::default();
+        let first = complete(&put(5), Some(b"hello"), &catalog).expect("done");
+        let again = OpenPut { repeated: Some(first.clone()), ..put(5) };
+        assert_eq!(complete(&again, None, &catalog).expect("the same"), first);
+        assert_eq!(catalog.steps.borrow().len(), 1);
+    }
+}
