@@ -11,9 +11,10 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 6] = [
+pub(crate) const COMPONENTS: [&str; 7] = [
     "holdfast-upload",
     "holdfast-download",
+    "holdfast-multipart",
     "holdfast-objects",
     "holdfast-worker",
     "holdfast-ops",

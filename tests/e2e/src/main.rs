@@ -10,6 +10,7 @@ mod forms;
 mod harness;
 mod identity;
 mod issuer;
+mod multipart;
 mod objects;
 mod outage;
 mod raw;
@@ -43,6 +44,7 @@ fn main() -> Result<ExitCode> {
     vanish::register(&mut suite);
     outage::register(&mut suite);
     readme::register(&mut suite)?;
+    multipart::register(&mut suite);
     objects::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());

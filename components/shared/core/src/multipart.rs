@@ -485,12 +485,13 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if !hopeless {
-            return Err(error);
-        }
         let session = self.catalog.session(caller, version, false).await?;
         if session.state != State::Completing {
+            // Refused, and so open again or given up.
             return Ok(());
+        }
+        if !hopeless {
+            return Err(error);
         }
         if self.blobs.head(session.at()).await?.is_some() {
             return Err(error);
