@@ -68,12 +68,17 @@ async fn is_stored(api: &Api, path: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// How many uploads SeaweedFS lists in a bucket.
+async fn uploads(api: &Api, bucket: &str) -> Result<usize> {
+    let list = ListMultipartUploads { bucket, prefix: "" };
+    Ok(ListMultipartUploads::parse(&api.s3.call(&list, "").await?)?.len())
+}
+
 /// Nothing of a bucket is in SeaweedFS: no object, and no part of one.
 async fn nothing_is_left(api: &Api, bucket: &str) -> Result<()> {
     ensure!(api.listed(bucket).await? == 0, "{bucket} has objects");
-    let list = ListMultipartUploads { bucket, prefix: "" };
-    let uploads = ListMultipartUploads::parse(&api.s3.call(&list, "").await?)?;
-    ensure!(uploads.is_empty(), "{bucket} has uploads: {uploads:?}");
+    let uploads = uploads(api, bucket).await?;
+    ensure!(uploads == 0, "{bucket} has {uploads} uploads");
     let charged = format!(
         "select (live_bytes + retained_bytes + pending_bytes + pending_objects)::int8 \
          from holdfast.usage('{bucket}', null)"
@@ -245,6 +250,7 @@ async fn aborted(api: Api) -> Result<()> {
         create(&api, &json!({"bucket": bucket, "key": "k", "size": 2 * PART, "partSize": PART}))
             .await?;
     expect(part(&api, &id, 1, &noise(PART)), 200).await?;
+    ensure!(uploads(&api, &bucket).await? == 1, "SeaweedFS lists no upload that is open");
     expect(route(&api, Method::DELETE, &format!("/{id}")), 204).await?;
     nothing_is_left(&api, &bucket).await?;
     ensure!(status(&api, &id).await?["state"] == "aborted");
