@@ -3,11 +3,13 @@
 //! Safe to run twice at once: rows are claimed with `SKIP LOCKED`, and each step may be repeated.
 
 use futures_util::future::join_all;
-use holdfast_core::error::Error;
+use holdfast_core::error::{Code, Error};
+use holdfast_core::multipart::{Multipart, PartStore as _};
 use holdfast_core::ports::{Blobs as _, Target};
 use holdfast_platform::app::App;
 use holdfast_platform::blobs::S3Blobs;
 use holdfast_platform::catalog::{CountStep, PgCatalog, Sweep};
+use holdfast_platform::clock::WasiClock;
 use holdfast_platform::log;
 
 /// Blobs that are deleted at once.
@@ -20,6 +22,7 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let folded = catalog.count(CountStep::Fold).await?;
     let sequenced = catalog.count(CountStep::Sequence).await?;
     let retired = catalog.count(CountStep::Retire).await?;
+    let (settled, settle_failed) = settle(&catalog, &blobs).await?;
     let (reaped, reap_failed) = sweep(&catalog, &blobs, Sweep::Reap).await?;
     // Where the store refuses one kind it refuses the other: the next tick tries again.
     let (purged, purge_failed) = match reap_failed {
@@ -27,13 +30,34 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
         _ => (0, 0),
     };
     Ok(serde_json::json!({
+        "settled": settled,
         "reaped": reaped,
         "purged": purged,
-        "failed": reap_failed + purge_failed,
+        "failed": settle_failed + reap_failed + purge_failed,
         "folded": folded,
         "sequenced": sequenced,
         "retired": retired,
     }))
+}
+
+/// Ends uploads in parts whose client asked for it and did not see it: as their creators, and as they wanted.
+async fn settle(catalog: &PgCatalog<'_>, blobs: &S3Blobs<'_>) -> Result<(usize, usize), Error> {
+    let (mut settled, mut failed) = (0, 0);
+    let multipart = Multipart { catalog, blobs, clock: &WasiClock };
+    for due in catalog.due_sessions("worker").await? {
+        match multipart.settle(&due.caller, due.version, due.hopeless).await {
+            Ok(()) => settled += 1,
+            // The next tick after its claim tries again.
+            Err(error) => {
+                log::warn("an upload in parts was not completed", &error);
+                failed += 1;
+                if error.code == Code::ServiceUnavailable {
+                    break;
+                }
+            }
+        }
+    }
+    Ok((settled, failed))
 }
 
 /// Claims versions, deletes their blobs, and says so; what fails is claimed again by a later tick. The first group
@@ -48,6 +72,10 @@ async fn sweep(
     for group in catalog.claim(sweep).await?.chunks(AT_ONCE) {
         let deleted = group.iter().map(async |claimed| {
             let at = Target { bucket: &claimed.bucket, s3_key: &claimed.s3_key };
+            // Parts first: an Abort that meets a finished object leaves one whose bytes are gone.
+            if claimed.multipart {
+                blobs.abort_uploads(at).await?;
+            }
             if claimed.delete_blob { blobs.delete(at).await } else { Ok(()) }
         });
         for (claimed, deleted) in group.iter().zip(join_all(deleted).await) {

@@ -1,5 +1,6 @@
 -- Gives up a write before its commit was sent. Outcome ok: this caller won, and it alone deletes the blob.
--- Else the state that the version has, or NoSuchUpload.
+-- Else the state that the version has, NoSuchUpload, or UploadCompleting: a session whose Complete may be under way is
+-- given up only by whom that was answered (`p_completed`).
 create or replace function holdfast.abort(
     p_version    uuid,
     p_sub        text,
@@ -7,6 +8,7 @@ create or replace function holdfast.abort(
     p_ip         text,
     p_request_id text,
     p_now        timestamptz,
+    p_completed  boolean default false,   -- S3 answered the Complete, or none can be under way any more
     out outcome text
 )
     language plpgsql volatile as
@@ -32,6 +34,11 @@ begin
     end if;
     if the_version.state <> 'pending' then
         outcome := the_version.state;
+        return;
+    end if;
+    if not p_completed and exists (
+        select from holdfast.upload_session s where s.version = p_version and s.completing_at is not null) then
+        outcome := 'UploadCompleting';
         return;
     end if;
 

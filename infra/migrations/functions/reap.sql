@@ -1,7 +1,8 @@
 -- Takes expired leases (pending -> aborting) and returns the blobs to delete: theirs, and those that a second
--- deletion or a crashed worker left. Each is claimed for a while; `reaped` says that it was deleted.
+-- deletion or a crashed worker left. Each is claimed for a while; `reaped` says that it was deleted. `multipart`: S3
+-- may hold parts of it too. A session that is completing is never taken: see `due_sessions`.
 create or replace function holdfast.reap(p_limit int4, p_now timestamptz)
-    returns table (version uuid, bucket text, s3_key text)
+    returns table (version uuid, bucket text, s3_key text, multipart boolean)
     language plpgsql volatile as
 $$
 #variable_conflict use_column
@@ -18,6 +19,8 @@ begin
         from holdfast.version v
         where v.state = 'pending'
           and v.lease_until <= at
+          and not exists (
+              select from holdfast.upload_session s where s.version = v.id and s.completing_at is not null)
         order by v.lease_until
         limit p_limit
         for update skip locked
@@ -65,6 +68,7 @@ begin
         where v.id = any (taken)
           and v.state = 'aborting'
           and o.id = v.object_id
-        returning v.id, o.bucket, v.s3_key;
+        returning v.id, o.bucket, v.s3_key,
+                  exists (select from holdfast.upload_session s where s.version = v.id);
 end
 $$;

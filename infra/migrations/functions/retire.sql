@@ -1,5 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants that ended long ago, old rows of the access log. Returns how many rows went.
+-- idempotency keys, grants that ended long ago, the parts of uploads that ended, old rows of the access log. Returns
+-- how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -9,6 +10,8 @@ declare
     logged_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '90 days';
     -- So long a request may be repeated under its idempotency key.
     keyed_before  constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
+    -- So long the status of an upload tells its parts.
+    parted_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
     objects       int8[];
     gone          int8;
     total         int8 := 0;
@@ -58,6 +61,18 @@ begin
         order by old.expires_at
         limit p_limit
         for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.upload_part p
+    where (p.version, p.part_number) in (
+        select q.version, q.part_number
+        from holdfast.upload_session s
+             join holdfast.version v on v.id = s.version
+             join holdfast.upload_part q on q.version = s.version
+        where s.expires_at < parted_before
+          and v.state <> 'pending'
+        limit p_limit);
     get diagnostics gone = row_count;
     total := total + gone;
 

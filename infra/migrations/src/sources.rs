@@ -15,8 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] =
-    sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -33,6 +32,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "commit",
     "condemn_blobs",
     "create_key",
+    "create_session",
+    "due_sessions",
     "durable",
     "etag_matches",
     "fold",
@@ -40,9 +41,12 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "keep_until",
     "list_grants",
     "list_keys",
+    "list_sessions",
     "may",
     "mend_usage",
+    "open_part",
     "open_put",
+    "open_session",
     "presign",
     "presign_get",
     "presign_put",
@@ -51,16 +55,22 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "reap",
     "reaped",
     "record_accesses",
+    "record_part",
     "refuse",
     "renew",
+    "reopen_session",
     "report_lost",
     "resolve",
+    "resume_session",
     "retire",
     "revoke_grant",
     "revoke_key",
     "room",
     "rows_with_blob",
     "sequence",
+    "session",
+    "sign_parts",
+    "start_complete",
     "trash",
     "type_allowed",
     "usage",

@@ -14,6 +14,7 @@ const TARGET: &str = "wasm32-wasip2";
 pub(crate) const COMPONENTS: [&str; 7] = [
     "holdfast-upload",
     "holdfast-download",
+    "holdfast-multipart",
     "holdfast-objects",
     "holdfast-presign",
     "holdfast-worker",

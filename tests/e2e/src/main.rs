@@ -10,6 +10,7 @@ mod forms;
 mod harness;
 mod identity;
 mod issuer;
+mod multipart;
 mod objects;
 mod outage;
 mod presign;
@@ -45,6 +46,7 @@ fn main() -> Result<ExitCode> {
     outage::register(&mut suite);
     presign::register(&mut suite);
     readme::register(&mut suite)?;
+    multipart::register(&mut suite);
     objects::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());

@@ -15,6 +15,8 @@ pub enum Code {
     BucketNotActive,
     /// The body is larger than the limit named by `rule`.
     EntityTooLarge,
+    /// A part but the last is smaller than the limit named by `rule`.
+    EntityTooSmall,
     /// The bearer token is past its `exp`, or the API key past its end.
     ExpiredToken,
     /// The first request under this Idempotency-Key is still under way.
@@ -33,6 +35,10 @@ pub enum Code {
     InvalidContentType,
     /// A digest that the client declares is malformed, or two that it declares differ.
     InvalidDigest,
+    /// A part of an upload is missing, or is not the one that was stored.
+    InvalidPart,
+    /// The parts are not named in ascending order.
+    InvalidPartOrder,
     /// The range starts behind the end.
     InvalidRange,
     /// The bearer token is malformed, not signed by its issuer, or not for us; the API key is unknown or revoked.
@@ -47,6 +53,8 @@ pub enum Code {
     MethodNotAllowed,
     /// A token is needed and none was sent.
     MissingAuthentication,
+    /// A part is sent without its Content-Length.
+    MissingContentLength,
     /// There is no such API key, or it is not for this principal to know.
     NoSuchApiKey,
     /// There is no such bucket.
@@ -75,15 +83,20 @@ pub enum Code {
     ServiceUnavailable,
     /// Too many requests; try again later.
     SlowDown,
+    /// The upload is being completed, which nothing can change any more.
+    UploadCompleting,
+    /// Somebody else took the upload over.
+    UploadTakenOver,
 }
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 40] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
         Self::EntityTooLarge,
+        Self::EntityTooSmall,
         Self::ExpiredToken,
         Self::IdempotencyKeyInUse,
         Self::IdempotencyKeyReused,
@@ -93,6 +106,8 @@ impl Code {
         Self::InvalidBucketName,
         Self::InvalidContentType,
         Self::InvalidDigest,
+        Self::InvalidPart,
+        Self::InvalidPartOrder,
         Self::InvalidRange,
         Self::InvalidToken,
         Self::KeyTooLongError,
@@ -100,6 +115,7 @@ impl Code {
         Self::MetadataTooLarge,
         Self::MethodNotAllowed,
         Self::MissingAuthentication,
+        Self::MissingContentLength,
         Self::NoSuchApiKey,
         Self::NoSuchBucket,
         Self::NoSuchGrant,
@@ -114,6 +130,8 @@ impl Code {
         Self::RequestTimeout,
         Self::ServiceUnavailable,
         Self::SlowDown,
+        Self::UploadCompleting,
+        Self::UploadTakenOver,
     ];
 
     /// The name on the wire.
@@ -124,6 +142,7 @@ impl Code {
             Self::BadDigest => "BadDigest",
             Self::BucketNotActive => "BucketNotActive",
             Self::EntityTooLarge => "EntityTooLarge",
+            Self::EntityTooSmall => "EntityTooSmall",
             Self::ExpiredToken => "ExpiredToken",
             Self::IdempotencyKeyInUse => "IdempotencyKeyInUse",
             Self::IdempotencyKeyReused => "IdempotencyKeyReused",
@@ -133,6 +152,8 @@ impl Code {
             Self::InvalidBucketName => "InvalidBucketName",
             Self::InvalidContentType => "InvalidContentType",
             Self::InvalidDigest => "InvalidDigest",
+            Self::InvalidPart => "InvalidPart",
+            Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
             Self::InvalidToken => "InvalidToken",
             Self::KeyTooLongError => "KeyTooLongError",
@@ -140,6 +161,7 @@ impl Code {
             Self::MetadataTooLarge => "MetadataTooLarge",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::MissingAuthentication => "MissingAuthentication",
+            Self::MissingContentLength => "MissingContentLength",
             Self::NoSuchApiKey => "NoSuchApiKey",
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
@@ -154,6 +176,8 @@ impl Code {
             Self::RequestTimeout => "RequestTimeout",
             Self::ServiceUnavailable => "ServiceUnavailable",
             Self::SlowDown => "SlowDown",
+            Self::UploadCompleting => "UploadCompleting",
+            Self::UploadTakenOver => "UploadTakenOver",
         }
     }
 
@@ -162,10 +186,13 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::BadDigest
+            | Self::EntityTooSmall
             | Self::IncompleteBody
             | Self::InvalidArgument
             | Self::InvalidBucketName
             | Self::InvalidDigest
+            | Self::InvalidPart
+            | Self::InvalidPartOrder
             | Self::KeyTooLongError
             | Self::MalformedForm
             | Self::MetadataTooLarge => 400,
@@ -183,7 +210,10 @@ impl Code {
             Self::BucketNotActive
             | Self::IdempotencyKeyInUse
             | Self::NotRevocable
-            | Self::NotUploaded => 409,
+            | Self::NotUploaded
+            | Self::UploadCompleting
+            | Self::UploadTakenOver => 409,
+            Self::MissingContentLength => 411,
             Self::PreconditionFailed => 412,
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
@@ -203,6 +233,7 @@ impl Code {
             Self::BadDigest => "The content does not match its digest",
             Self::BucketNotActive => "The bucket is being deleted",
             Self::EntityTooLarge => "The content is too large",
+            Self::EntityTooSmall => "A part is too small",
             Self::ExpiredToken => "The token has expired",
             Self::IdempotencyKeyInUse => "The first request is still under way",
             Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
@@ -212,6 +243,8 @@ impl Code {
             Self::InvalidBucketName => "Invalid bucket name",
             Self::InvalidContentType => "This content type is not accepted",
             Self::InvalidDigest => "A declared digest is not valid",
+            Self::InvalidPart => "A part is missing or another one",
+            Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
             Self::InvalidToken => "Invalid token",
             Self::KeyTooLongError => "The key is too long",
@@ -219,6 +252,7 @@ impl Code {
             Self::MetadataTooLarge => "The metadata is too large",
             Self::MethodNotAllowed => "Method not allowed",
             Self::MissingAuthentication => "Authentication is required",
+            Self::MissingContentLength => "A Content-Length is required",
             Self::NoSuchApiKey => "No such API key",
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
@@ -233,6 +267,8 @@ impl Code {
             Self::RequestTimeout => "The request took too long",
             Self::ServiceUnavailable => "Service unavailable",
             Self::SlowDown => "Too many requests",
+            Self::UploadCompleting => "The upload is being completed",
+            Self::UploadTakenOver => "The upload was taken over",
         }
     }
 
@@ -271,9 +307,14 @@ impl Error {
     /// An error with a message for the client.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        let retry_after_seconds =
-            matches!(code, Code::ServiceUnavailable | Code::SlowDown | Code::IdempotencyKeyInUse)
-                .then_some(RETRY_AFTER_SECONDS);
+        let retry_after_seconds = matches!(
+            code,
+            Code::ServiceUnavailable
+                | Code::SlowDown
+                | Code::IdempotencyKeyInUse
+                | Code::UploadCompleting
+        )
+        .then_some(RETRY_AFTER_SECONDS);
         Self {
             code,
             message: message.into(),

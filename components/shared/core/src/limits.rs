@@ -9,6 +9,33 @@ pub const SMALL_BODY_BYTES: u64 = 64 * 1_024;
 /// Largest body of one PUT, in bytes (S3's own limit; more takes multipart).
 pub const MAX_PUT_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024;
 
+/// Least size of each part but the last, in bytes (S3's own limit).
+pub const MIN_PART_BYTES: u64 = 5 * 1_024 * 1_024;
+
+/// Largest size of a part, in bytes (S3's own limit).
+pub const MAX_PART_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024;
+
+/// Size of a part unless the client or the length of the whole says otherwise, in bytes.
+pub const DEFAULT_PART_BYTES: u64 = 8 * 1_024 * 1_024;
+
+/// The most parts of an upload (S3's own limit).
+pub const MAX_PARTS: u16 = 10_000;
+
+/// Largest object, in bytes (S3's own limit).
+pub const MAX_OBJECT_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024 * 1_024;
+
+/// How long an upload in parts stays open unless the client says otherwise, in seconds: a day.
+pub const SESSION_SECONDS: i32 = 24 * 3_600;
+
+/// How long an upload in parts may stay open, in seconds: 7 days.
+pub const MAX_SESSION_SECONDS: i32 = 7 * 24 * 3_600;
+
+/// The most URLs of parts that are signed at once.
+pub const MAX_SIGNED_PARTS: usize = 1_000;
+
+/// How long a URL of a part lives unless the client says otherwise, in seconds.
+pub const SIGNED_PART_SECONDS: i32 = 3_600;
+
 /// How much of a body is looked at to find its content type, in bytes.
 pub const SNIFF_BYTES: usize = 4_096;
 

@@ -21,13 +21,13 @@ use crate::clock::within;
 use crate::outbound::{Answer, Failure, Head, Retry, header, retry};
 
 /// What the client reads when SeaweedFS is not there.
-const STORE: &str = "The object store";
+pub(crate) const STORE: &str = "The object store";
 
 /// For an answer that needs no body to be sent first.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// A spliced body is given this long for its size, at the least: bytes a second.
-const SPLICED_BYTES_PER_SECOND: u64 = 32 * 1_024;
+pub(crate) const SPLICED_BYTES_PER_SECOND: u64 = 32 * 1_024;
 
 /// A pumped body is watched chunk by chunk, so its whole has no limit of its own but a day.
 const PUMP_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,13 +37,13 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The most of a listing that is read, in bytes: its entries have less than a kilobyte each. One that is cut off
 /// is an error and never a shorter page.
-const LISTING_BYTES: usize = 2 * 1_024 * 1_024;
+pub(crate) const LISTING_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// The most of an error body that is read, in bytes.
-const ERROR_BODY_BYTES: usize = 16 * 1_024;
+pub(crate) const ERROR_BODY_BYTES: usize = 16 * 1_024;
 
 /// What the bytes are stored as: their real type is in our row, and SeaweedFS would sniff without one.
-const STORED_TYPE: &str = "application/octet-stream";
+pub(crate) const STORED_TYPE: &str = "application/octet-stream";
 
 /// SeaweedFS, by its S3 API.
 pub struct S3Blobs<'a> {
@@ -55,7 +55,7 @@ impl S3Blobs<'_> {
     /// Sends an operation without a body, or with one that is held, once.
     async fn send(&self, action: &impl Action, body: Option<&[u8]>) -> Result<Response, Retry> {
         let signed = self.signer.sign(action, OffsetDateTime::now_utc());
-        let sent = self.head(&signed, ANSWER_LIMIT).send_bytes(body).await;
+        let sent = self.outgoing(&signed, ANSWER_LIMIT).send_bytes(body).await;
         sent.map_err(|failure| match failure {
             Failure::Ours(error) => Retry::Never(error),
             Failure::Transport(_) => Retry::MayHelp(failure.into_error(STORE)),
@@ -64,7 +64,7 @@ impl S3Blobs<'_> {
 
     /// The same, and reads the answer, but no more than `limit` bytes of its body; a broken one may be whole next
     /// time.
-    async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         action: &impl Action,
         body: Option<&[u8]>,
@@ -74,7 +74,7 @@ impl S3Blobs<'_> {
         finish(response, limit).await.map_err(Retry::MayHelp)
     }
 
-    fn head<'a>(
+    pub(crate) fn outgoing<'a>(
         &'a self,
         signed: &'a holdfast_s3::SignedRequest,
         first_byte_limit: Duration,
@@ -91,7 +91,11 @@ impl S3Blobs<'_> {
     }
 
     /// Sends an operation until it has an answer that is no passing fault, and reads that.
-    async fn ask(&self, action: &impl Action, body: Option<&[u8]>) -> Result<Answer, Error> {
+    pub(crate) async fn ask(
+        &self,
+        action: &impl Action,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, Error> {
         retry(async || {
             let answer = self.attempt(action, body, ERROR_BODY_BYTES).await?;
             match answer.status {
@@ -230,7 +234,7 @@ impl Blobs for S3Blobs<'_> {
         let action = put_object(at, Some(length), checksum);
         let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
         let limit = ANSWER_LIMIT + Duration::from_secs(length / SPLICED_BYTES_PER_SECOND);
-        let request = self.head(&signed, limit).with_body(Some(stream), end)?;
+        let request = self.outgoing(&signed, limit).with_body(Some(stream), end)?;
         // A client that left and a store that broke look alike here; the former never reads this.
         let response = client::send(request)
             .await
@@ -252,7 +256,7 @@ impl Blobs for S3Blobs<'_> {
         let (end, end_rx) = wit_future::new(|| {
             Err(ErrorCode::InternalError(Some("the upload stopped".to_owned())))
         });
-        let request = self.head(&signed, PUMP_LIMIT).with_body(Some(rx), end_rx)?;
+        let request = self.outgoing(&signed, PUMP_LIMIT).with_body(Some(rx), end_rx)?;
         let copy = async move {
             pump(first, body, tx, gate).await?;
             let _ = end.write(Ok(None)).await;
@@ -346,13 +350,13 @@ async fn pump(
 }
 
 /// Reads an answer, but no more than `limit` bytes of its body.
-async fn finish(response: Response, limit: usize) -> Result<Answer, Error> {
+pub(crate) async fn finish(response: Response, limit: usize) -> Result<Answer, Error> {
     let answer = Answer::read(response, limit).await;
     answer.map_err(|code| Failure::Transport(code).into_error(STORE))
 }
 
 /// What a success says of the blob. Only an S3 success counts: 200 with an ETag.
-fn stored(answer: &Answer) -> Result<Stored, Error> {
+pub(crate) fn stored(answer: &Answer) -> Result<Stored, Error> {
     let etag =
         answer.header("etag").filter(|_| answer.status == 200).ok_or_else(|| refused(answer))?;
     Ok(Stored {
@@ -385,7 +389,7 @@ fn refusal(answer: &Answer) -> Retry {
 }
 
 /// What a refusal of the store means for the client, who made no S3 request.
-fn refused(answer: &Answer) -> Error {
+pub(crate) fn refused(answer: &Answer) -> Error {
     let error = parse_error(answer.status, &answer.body);
     match error.code.as_str() {
         "BadDigest" | "InvalidDigest" => {

@@ -26,7 +26,7 @@ const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null
 const RESOLVE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
     committed_at_us, user_metadata, visibility, cache_control, headers, digests, rule \
     from holdfast.resolve($1, $2, $3, $4, $5, $6, null, $7::text::uuid)";
-const REAP: &str = "select version, bucket, s3_key from holdfast.reap($1, null)";
+const REAP: &str = "select version, bucket, s3_key, multipart from holdfast.reap($1, null)";
 const REAPED: &str = "select holdfast.reaped($1::text[]::uuid[], null)";
 const PURGE: &str = "select version, bucket, s3_key, delete_blob from holdfast.purge($1, null)";
 const PURGED: &str = "select holdfast.purged($1::text[]::uuid[], null)";
@@ -95,6 +95,7 @@ impl<'a> PgCatalog<'a> {
                     version: row.required(0)?,
                     bucket: row.required(1)?,
                     s3_key: row.required(2)?,
+                    multipart: sweep == Sweep::Reap && row.boolean(3)?,
                     delete_blob: sweep == Sweep::Reap || row.boolean(3)?,
                 })
             })
@@ -135,6 +136,8 @@ pub struct Claimed {
     pub s3_key: String,
     /// False where another version names the same blob.
     pub delete_blob: bool,
+    /// Whether S3 may hold parts of it too.
+    pub multipart: bool,
 }
 
 /// The worker's steps that only answer a count.
@@ -158,7 +161,7 @@ impl CountStep {
     }
 }
 
-fn uuid(version: VersionId) -> ParameterValue {
+pub(crate) fn uuid(version: VersionId) -> ParameterValue {
     ParameterValue::Uuid(version.to_string())
 }
 

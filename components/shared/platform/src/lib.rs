@@ -21,10 +21,12 @@ pub mod kv;
 pub mod log;
 pub mod objects;
 pub mod outbound;
+pub mod part_store;
 pub mod pg;
 pub mod public_keys;
 pub mod reconcile;
 pub mod reply;
+pub mod sessions;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.
 #[macro_export]

@@ -19,8 +19,10 @@ mod signer;
 mod sigv4;
 
 pub use actions::{
-    Action, CreateBucket, DeleteObject, GetObject, HeadBucket, HeadObject, ListObjectsV2,
-    ListObjectsV2Page, ListObjectsV2ParseError, ObjectEntry, PutObject,
+    AbortMultipartUpload, Action, CompleteMultipartUpload, CreateBucket, CreateMultipartUpload,
+    DeleteObject, GetObject, HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2,
+    ListObjectsV2Page, ListObjectsV2ParseError, ListParts, ListPartsPage, MAX_PART_NUMBER,
+    ObjectEntry, PartEntry, PartNumber, PutObject, UploadEntry, UploadPart,
 };
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use credentials::Credentials;

@@ -19,6 +19,7 @@ pub mod jwt;
 pub mod key_cache;
 pub mod key_request;
 pub mod metadata;
+pub mod multipart;
 pub mod path;
 pub mod presign_request;
 pub mod problem;

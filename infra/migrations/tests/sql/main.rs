@@ -12,6 +12,7 @@ mod harness;
 mod idempotency;
 mod keys;
 mod migrating;
+mod multipart;
 mod permission;
 mod quota;
 mod races;
@@ -41,6 +42,7 @@ fn main() -> Result<ExitCode> {
     idempotency::register(&mut suite);
     keys::register(&mut suite);
     migrating::register(&mut suite);
+    multipart::register(&mut suite);
     permission::register(&mut suite);
     quota::register(&mut suite);
     races::register(&mut suite);

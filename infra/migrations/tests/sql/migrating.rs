@@ -6,8 +6,14 @@ use holdfast_migrations::{Error, Report, migrate, seed};
 use tokio_postgres::Client;
 
 /// Every migration, in order.
-const MIGRATIONS: [&str; 5] =
-    ["0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants"];
+const MIGRATIONS: [&str; 6] = [
+    "0001-tables",
+    "0002-deletion",
+    "0003-content",
+    "0004-api-keys",
+    "0005-grants",
+    "0006-multipart",
+];
 
 pub(crate) fn register(suite: &mut Suite) {
     suite.add_empty("a_second_migration_does_nothing", a_second_migration_does_nothing);

@@ -6,21 +6,35 @@ use time::OffsetDateTime;
 
 use crate::{Credentials, Endpoint, PresignError, Request, SignedRequest, signer::derive};
 
+mod abort_multipart_upload;
+mod complete_multipart_upload;
 mod create_bucket;
+mod create_multipart_upload;
 mod delete_object;
 mod get_object;
 mod head_bucket;
 mod head_object;
+mod list_multipart_uploads;
 mod list_objects_v2;
+mod list_parts;
+mod multipart;
 mod put_object;
+mod upload_part;
 
+pub use abort_multipart_upload::AbortMultipartUpload;
+pub use complete_multipart_upload::CompleteMultipartUpload;
 pub use create_bucket::CreateBucket;
+pub use create_multipart_upload::CreateMultipartUpload;
 pub use delete_object::DeleteObject;
 pub use get_object::GetObject;
 pub use head_bucket::HeadBucket;
 pub use head_object::HeadObject;
+pub use list_multipart_uploads::{ListMultipartUploads, UploadEntry};
 pub use list_objects_v2::{ListObjectsV2, ListObjectsV2Page, ListObjectsV2ParseError, ObjectEntry};
+pub use list_parts::{ListParts, ListPartsPage, PartEntry};
+pub use multipart::{MAX_PART_NUMBER, PartNumber};
 pub use put_object::PutObject;
+pub use upload_part::UploadPart;
 
 /// An S3 operation that can be signed. Signing is pure: `at` is the time of sending, which the
 /// server accepts within 15 minutes of its own clock.

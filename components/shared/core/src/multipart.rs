@@ -1,0 +1,678 @@
+//! Uploads in parts: create, send parts in any order, complete; else abort.
+//!
+//! SQL is what counts. A part counts once `record_part` wrote it down; S3 is asked only where clients sent parts to it by
+//! URLs that we signed. From `start_complete` on S3's Complete may have been sent, and then nobody sends an Abort: S3
+//! may have joined the parts already, and an Abort would free the bytes of a good object. What an unanswered Complete
+//! did is looked up, and asked for again; the worker ends what its client left.
+#![allow(async_fn_in_trait, reason = "one thread: no caller needs a future that is Send")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::digest::{Digests, hex};
+use crate::error::{Code, Error};
+use crate::limits::{COMMIT_ATTEMPTS, MAX_PARTS, SNIFF_BYTES};
+use crate::names::{BucketName, ObjectKey, VersionId};
+use crate::parts::Plan;
+use crate::ports::{
+    Blobs, Caller, Catalog, Clock, Commit, Committed, ContentHeaders, Target, Verify,
+};
+use crate::sniff::{OCTET_STREAM, check_type, found_type};
+
+/// An upload that shall be begun.
+#[derive(Clone, Debug)]
+pub struct NewUpload {
+    /// Into which bucket.
+    pub bucket: BucketName,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// How it is cut.
+    pub plan: Plan,
+    /// The declared content type.
+    pub content_type: Option<String>,
+    /// User metadata, names without `x-amz-meta-`.
+    pub user_metadata: BTreeMap<String, String>,
+    /// As the header If-Match.
+    pub if_match: Option<String>,
+    /// As the header If-None-Match.
+    pub if_none_match: Option<String>,
+    /// What else is kept of the content.
+    pub headers: ContentHeaders,
+    /// How long it stays open, in seconds.
+    pub seconds: i32,
+}
+
+/// An upload that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// Its id, which is that of the version it becomes.
+    pub version: VersionId,
+    /// When it ends by itself, in microseconds of Unix time.
+    pub expires_at_us: i64,
+}
+
+/// A part that S3 acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// 1 to [`MAX_PARTS`].
+    pub number: u16,
+    /// In bytes.
+    pub size: u64,
+    /// The bare ETag: the MD5 of its bytes.
+    pub etag: String,
+}
+
+/// A part as S3 lists it; a number that was sent twice is there twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPart {
+    /// The part.
+    pub part: Part,
+    /// When it was stored; `None` where S3 does not say.
+    pub stored_at: Option<OffsetDateTime>,
+}
+
+/// A part that a client names at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPart {
+    /// Its number.
+    pub number: u16,
+    /// Its bare ETag.
+    pub etag: String,
+}
+
+/// What a session is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It takes parts.
+    Open,
+    /// Its Complete may be under way.
+    Completing,
+    /// It is an object.
+    Done,
+    /// It was given up, or its time was.
+    Aborted,
+}
+
+impl State {
+    /// The word of SQL and of the answer.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Completing => "completing",
+            Self::Done => "done",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// The state of a word.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Open, Self::Completing, Self::Done, Self::Aborted]
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
+}
+
+/// All that is known of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The version that it becomes.
+    pub version: VersionId,
+    /// What it is at.
+    pub state: State,
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Where its bytes will lie.
+    pub s3_key: String,
+    /// S3's id of it; empty where S3 never gave one.
+    pub upload_id: String,
+    /// How it is cut.
+    pub plan: Plan,
+    /// Who takes it over gets the next one.
+    pub epoch: i32,
+    /// In microseconds of Unix time.
+    pub created_at_us: i64,
+    /// In microseconds of Unix time.
+    pub expires_at_us: i64,
+    /// Whether S3 may hold parts that SQL does not know.
+    pub signed: bool,
+    /// The declared content type.
+    pub content_type: Option<String>,
+    /// The content types that the bucket takes; `None` means all.
+    pub allowed_types: Option<Vec<String>>,
+    /// Its parts by their numbers, where they were asked for.
+    pub parts: Vec<Part>,
+    /// What it was committed as.
+    pub committed: Option<(Commit, Committed)>,
+}
+
+impl Session {
+    /// The bytes of its parts.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.size).sum()
+    }
+
+    fn at(&self) -> Target<'_> {
+        Target { bucket: &self.bucket, s3_key: &self.s3_key }
+    }
+}
+
+/// Where a part goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartTarget {
+    /// The S3 bucket.
+    pub bucket: String,
+    /// The S3 key.
+    pub s3_key: String,
+    /// S3's id of the upload.
+    pub upload_id: String,
+    /// How it is cut.
+    pub plan: Plan,
+}
+
+/// What is written down by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Bytes of all parts.
+    pub bytes: u64,
+    /// How many parts.
+    pub count: u32,
+    /// The session's epoch.
+    pub epoch: i32,
+}
+
+/// The decision to complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completing {
+    /// With these parts.
+    With(Vec<Part>),
+    /// It is committed already.
+    Done,
+}
+
+/// A part that shall be stored.
+pub struct NewPart<B> {
+    /// Its number.
+    pub number: u16,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its bytes.
+    pub body: B,
+    /// What they have to be.
+    pub declared: Digests,
+    /// The session's epoch, where the client knows one.
+    pub epoch: Option<i32>,
+}
+
+/// The steps of SQL.
+pub trait Sessions {
+    /// Begins a write and its session.
+    async fn create_session(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        s3_key: &str,
+        new: &NewUpload,
+    ) -> Result<i64, Error>;
+    /// Tells the id that S3 gave. Safe to repeat.
+    async fn open_session(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        upload_id: &str,
+    ) -> Result<(), Error>;
+    /// What a session is; its parts too if `with_parts`.
+    async fn session(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        with_parts: bool,
+    ) -> Result<Session, Error>;
+    /// Asks whether a part may come, charges it, and tells where it goes.
+    async fn open_part(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        epoch: Option<i32>,
+        number: u16,
+        size: u64,
+    ) -> Result<PartTarget, Error>;
+    /// Writes parts down. Safe to repeat.
+    async fn record_parts(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        epoch: Option<i32>,
+        parts: &[Part],
+    ) -> Result<Recorded, Error>;
+    /// Takes the session over; answers its new epoch.
+    async fn resume_session(&self, caller: &Caller, version: VersionId) -> Result<i32, Error>;
+    /// Writes down that URLs are handed out; answers how long they may live, in seconds.
+    async fn sign_parts(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        epoch: Option<i32>,
+        count: usize,
+        seconds: i32,
+    ) -> Result<i32, Error>;
+    /// Decides to complete. Safe to repeat.
+    async fn start_complete(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        epoch: Option<i32>,
+        named: Option<&[NamedPart]>,
+    ) -> Result<Completing, Error>;
+    /// Takes that back where this was the first and only attempt; says whether it did.
+    async fn reopen_session(&self, caller: &Caller, version: VersionId) -> Result<bool, Error>;
+    /// Gives the session up; true if this caller did it, false if it was given up before. `completed`: no Complete
+    /// of it can be under way any more.
+    ///
+    /// # Errors
+    /// [`Code::UploadCompleting`], [`Code::NoSuchUpload`].
+    async fn abort_session(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        code: &str,
+        completed: bool,
+    ) -> Result<bool, Error>;
+}
+
+/// What S3 answers to a Complete.
+#[derive(Debug)]
+pub enum Joined {
+    /// The object is there, with this bare ETag.
+    Yes(String),
+    /// It is not joined, and will not be: S3's words.
+    Refused(Error),
+    /// S3 knows no such upload: it was joined before, or it is gone.
+    NoSuchUpload,
+    /// Nobody knows.
+    Unknown(Error),
+}
+
+/// The operations of S3 on uploads in parts.
+pub trait PartStore: Blobs {
+    /// Begins an upload; answers S3's id of it.
+    async fn create_upload(&self, at: Target<'_>) -> Result<String, Error>;
+    /// Stores a part that the component never sees; answers its bare ETag.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchUpload`], [`Code::BadDigest`], [`Code::IncompleteBody`].
+    async fn put_part(
+        &self,
+        at: Target<'_>,
+        upload_id: &str,
+        number: u16,
+        length: u64,
+        body: Self::Body,
+        verify: Option<Verify>,
+    ) -> Result<String, Error>;
+    /// All stored parts.
+    async fn list_parts(&self, at: Target<'_>, upload_id: &str) -> Result<Vec<ListedPart>, Error>;
+    /// Joins the parts. Safe to repeat.
+    async fn join(&self, at: Target<'_>, upload_id: &str, parts: &[Part]) -> Joined;
+    /// Frees the parts of an upload; fine if there is none. Never once a Complete was sent, unless the object is
+    /// needed no more.
+    async fn abort_upload(&self, at: Target<'_>, upload_id: &str) -> Result<(), Error>;
+    /// Frees the parts of all uploads of this very key.
+    async fn abort_uploads(&self, at: Target<'_>) -> Result<(), Error>;
+}
+
+/// Uploads in parts over SQL, S3 and a clock.
+pub struct Multipart<'a, C, B, K> {
+    /// The SQL steps.
+    pub catalog: &'a C,
+    /// The store.
+    pub blobs: &'a B,
+    /// Time and randomness.
+    pub clock: &'a K,
+}
+
+/// How often a Complete without an answer is asked for again in one request.
+const JOIN_ATTEMPTS: u32 = 3;
+
+impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// What `begin` refuses; [`Code::ServiceUnavailable`].
+    pub async fn create(&self, caller: &Caller, new: &NewUpload) -> Result<Created, Error> {
+        let now = self.clock.now();
+        let version = VersionId::generate(now, &self.clock.random());
+        let s3_key = version.s3_key(now);
+        let expires_at_us = self.catalog.create_session(caller, version, &s3_key, new).await?;
+        let at = Target { bucket: new.bucket.as_str(), s3_key: &s3_key };
+        let opened = async {
+            let upload_id = self.blobs.create_upload(at).await?;
+            self.again(async || self.catalog.open_session(caller, version, &upload_id).await).await
+        };
+        if let Err(error) = opened.await {
+            // Nobody knows its id, so nobody sends it parts. What fails here is the reaper's.
+            let given_up =
+                self.catalog.abort_session(caller, version, error.code.as_str(), false).await;
+            if let Ok(true) = given_up {
+                let _ = self.blobs.abort_uploads(at).await;
+            }
+            return Err(error);
+        }
+        Ok(Created { version, expires_at_us })
+    }
+
+    /// Stores a part and writes it down; the same number again replaces it.
+    ///
+    /// # Errors
+    /// * [`Code::NoSuchUpload`], [`Code::UploadCompleting`], [`Code::UploadTakenOver`]: it takes no parts, or not
+    ///   these.
+    /// * [`Code::InvalidPart`], [`Code::InvalidArgument`], [`Code::EntityTooLarge`]: it is not what was planned.
+    /// * [`Code::BadDigest`]: not what the client declared.
+    pub async fn put_part(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        part: NewPart<B::Body>,
+    ) -> Result<(Part, Recorded), Error> {
+        let NewPart { number, length, body, declared, epoch } = part;
+        // Before SQL: what no upload takes is no row of its own.
+        Plan { part_size: u64::from(MAX_PARTS), size: None }.check(number, length)?;
+        let verify = verifiable(&declared)?;
+        let target = self.catalog.open_part(caller, version, epoch, number, length).await?;
+        target.plan.check(number, length)?;
+        self.catalog.release();
+        let at = Target { bucket: &target.bucket, s3_key: &target.s3_key };
+        let etag = self.blobs.put_part(at, &target.upload_id, number, length, body, verify).await?;
+        // The ETag of a part is the MD5 of what was stored. What is not written down is never joined.
+        if declared.md5.is_some_and(|md5| hex(&md5) != etag) {
+            return Err(bad_digest("MD5"));
+        }
+        let part = Part { number, size: length, etag };
+        let one = std::slice::from_ref(&part);
+        let recorded = self
+            .again(async || self.catalog.record_parts(caller, version, epoch, one).await)
+            .await?;
+        Ok((part, recorded))
+    }
+
+    /// What a session is, with the parts that came by URLs of ours.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchUpload`], [`Code::ServiceUnavailable`].
+    pub async fn status(&self, caller: &Caller, version: VersionId) -> Result<Session, Error> {
+        let session = self.catalog.session(caller, version, true).await?;
+        self.adopted(caller, session, None).await
+    }
+
+    /// Takes a session over; what was given another epoch before writes nothing down any more.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn resume(&self, caller: &Caller, version: VersionId) -> Result<Session, Error> {
+        self.catalog.resume_session(caller, version).await?;
+        self.status(caller, version).await
+    }
+
+    /// Joins the parts and makes the object current. Safe to repeat.
+    ///
+    /// # Errors
+    /// * [`Code::InvalidPart`], [`Code::InvalidPartOrder`], [`Code::EntityTooSmall`]: it names the parts; nothing
+    ///   changed.
+    /// * What `commit` refuses, and [`Code::InvalidContentType`]: the upload is over, and its bytes are deleted.
+    /// * [`Code::ServiceUnavailable`]: nobody knows yet; complete it again, or leave it to the worker.
+    pub async fn complete(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        epoch: Option<i32>,
+        named: Option<&[NamedPart]>,
+    ) -> Result<(Session, Commit, Committed), Error> {
+        let session = self.catalog.session(caller, version, true).await?;
+        let session = self.adopted(caller, session, named).await?;
+        let parts = match self.catalog.start_complete(caller, version, epoch, named).await? {
+            Completing::With(parts) => parts,
+            Completing::Done => return self.committed(caller, version).await,
+        };
+        self.catalog.release();
+        let at = session.at();
+        self.join(caller, &session, &parts).await?;
+        let commit = match self.validate(&session, &parts).await {
+            Ok(commit) => commit,
+            // Another answer another time: nothing is deleted on doubt.
+            Err(error) if error.code == Code::ServiceUnavailable => return Err(error),
+            Err(error) => return Err(self.give_up(caller, version, at, error).await),
+        };
+        match self.again(async || self.catalog.commit(caller, &commit).await).await {
+            Ok(committed) => Ok((session, commit, committed)),
+            Err(error) if error.code == Code::ServiceUnavailable => Err(error),
+            Err(error) => Err(self.give_up(caller, version, at, error).await),
+        }
+    }
+
+    /// Gives an upload up and frees all of it. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`Code::UploadCompleting`]: too late. [`Code::NoSuchUpload`].
+    pub async fn abort(&self, caller: &Caller, version: VersionId) -> Result<(), Error> {
+        let session = self.catalog.session(caller, version, false).await?;
+        self.catalog.abort_session(caller, version, "Aborted", false).await?;
+        // What fails here is the reaper's, who does it all once more anyway: a part may still be under way.
+        if !session.upload_id.is_empty() {
+            let _ = self.blobs.abort_upload(session.at(), &session.upload_id).await;
+        }
+        let _ = self.blobs.delete(session.at()).await;
+        Ok(())
+    }
+
+    /// Ends a session whose completing nobody ended: as its client wanted it, or `hopeless`, if S3 has no object and
+    /// no Complete can be under way any more, by giving it up.
+    ///
+    /// # Errors
+    /// It is not at its end: a later call may do it.
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        hopeless: bool,
+    ) -> Result<(), Error> {
+        let error = match self.complete(caller, version, None, None).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        let session = self.catalog.session(caller, version, false).await?;
+        if session.state != State::Completing {
+            // Refused, and so open again or given up.
+            return Ok(());
+        }
+        if !hopeless {
+            return Err(error);
+        }
+        if self.blobs.head(session.at()).await?.is_some() {
+            return Err(error);
+        }
+        // The reaper frees the parts and deletes the key.
+        self.catalog.abort_session(caller, version, error.code.as_str(), true).await?;
+        Ok(())
+    }
+
+    /// The session with what S3 has and SQL has not.
+    async fn adopted(
+        &self,
+        caller: &Caller,
+        mut session: Session,
+        named: Option<&[NamedPart]>,
+    ) -> Result<Session, Error> {
+        if !session.signed || session.state != State::Open {
+            return Ok(session);
+        }
+        self.catalog.release();
+        let listed = self.blobs.list_parts(session.at(), &session.upload_id).await?;
+        let found = unknown(&session.parts, &listed, named);
+        if found.is_empty() {
+            return Ok(session);
+        }
+        // Under this very epoch: another writer may have come in between.
+        let epoch = Some(session.epoch);
+        self.catalog.record_parts(caller, session.version, epoch, &found).await?;
+        let mut parts: BTreeMap<_, _> =
+            session.parts.into_iter().map(|part| (part.number, part)).collect();
+        parts.extend(found.into_iter().map(|part| (part.number, part)));
+        session.parts = parts.into_values().collect();
+        Ok(session)
+    }
+
+    async fn committed(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+    ) -> Result<(Session, Commit, Committed), Error> {
+        let session = self.catalog.session(caller, version, false).await?;
+        let (commit, committed) = session
+            .committed
+            .clone()
+            .ok_or_else(|| Error::internal("a committed session without its commit"))?;
+        Ok((session, commit, committed))
+    }
+
+    /// S3's Complete. Comes back only where the object is there, or with what led to its not being there.
+    async fn join(&self, caller: &Caller, session: &Session, parts: &[Part]) -> Result<(), Error> {
+        let at = session.at();
+        let mut attempt = 1;
+        loop {
+            let error = match self.blobs.join(at, &session.upload_id, parts).await {
+                Joined::Yes(_) => return Ok(()),
+                Joined::Refused(error) => {
+                    // Taken back where nobody else may have asked for the same.
+                    self.catalog.reopen_session(caller, session.version).await?;
+                    return Err(error);
+                }
+                Joined::NoSuchUpload => {
+                    Error::unavailable("The object store", "it knows no such upload")
+                }
+                Joined::Unknown(error) => error,
+            };
+            // Whatever S3 said: the object may be there.
+            if self.blobs.head(at).await?.is_some() {
+                return Ok(());
+            }
+            if attempt == JOIN_ATTEMPTS {
+                return Err(error);
+            }
+            self.clock.sleep(Duration::from_millis(100 << attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// What was joined has to be what was sent, and what the bucket takes.
+    async fn validate(&self, session: &Session, parts: &[Part]) -> Result<Commit, Error> {
+        let torn = |what: &str| Error::unavailable("The object store", format!("it holds {what}"));
+        let size: u64 = parts.iter().map(|part| part.size).sum();
+        let at = session.at();
+        let looked =
+            self.blobs.look(at, SNIFF_BYTES).await?.ok_or_else(|| torn("nothing after all"))?;
+        if looked.stored.size != Some(size) {
+            return Err(torn("another length than its parts"));
+        }
+        let found = found_type(&looked.head);
+        let declared = session.content_type.as_deref();
+        if let Some(allowed) = &session.allowed_types
+            && let Err(refused) = check_type(allowed, declared, found)
+        {
+            let message =
+                format!("The bucket takes {}; the content is {refused}", allowed.join(", "));
+            return Err(Error::new(Code::InvalidContentType, message).rule("policy.allowedTypes"));
+        }
+        Ok(Commit {
+            version: session.version,
+            size,
+            content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
+            found_type: found.map(str::to_owned),
+            etag: looked.stored.etag,
+            crc64nvme: looked.stored.crc64nvme,
+            digests: Digests::default(),
+        })
+    }
+
+    /// The object is joined and nobody may have it: no Complete is under way that could bring it back.
+    async fn give_up(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        at: Target<'_>,
+        error: Error,
+    ) -> Error {
+        let code = error.code.as_str();
+        if let Ok(true) = self.catalog.abort_session(caller, version, code, true).await {
+            let _ = self.blobs.delete(at).await;
+        }
+        error
+    }
+
+    /// Repeats a step of SQL whose answer never came.
+    async fn again<T>(&self, step: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+        let mut attempt = 1;
+        loop {
+            match step().await {
+                Err(error)
+                    if error.code == Code::ServiceUnavailable && attempt < COMMIT_ATTEMPTS =>
+                {
+                    self.clock.sleep(Duration::from_millis(100 << attempt)).await;
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Which listed parts have to be written down: those that the client names, else the last of each number.
+fn unknown(known: &[Part], listed: &[ListedPart], named: Option<&[NamedPart]>) -> Vec<Part> {
+    let mut last = BTreeMap::<u16, &ListedPart>::new();
+    for it in listed {
+        let is_known = |it: &ListedPart| known.contains(&it.part);
+        let wanted = |it: &ListedPart| {
+            named
+                .into_iter()
+                .flatten()
+                .any(|n| n.number == it.part.number && n.etag == it.part.etag)
+        };
+        let rank = |it: &ListedPart| (wanted(it), it.stored_at, is_known(it));
+        let entry = last.entry(it.part.number).or_insert(it);
+        if rank(it) >= rank(entry) {
+            *entry = it;
+        }
+    }
+    let last = last.into_values().map(|it| it.part.clone());
+    last.filter(|part| !known.contains(part)).collect()
+}
+
+/// The digest that S3 compares; MD5 is compared with the ETag.
+fn verifiable(declared: &Digests) -> Result<Option<Verify>, Error> {
+    let Digests { sha256, sha512, crc32c, crc64nvme, md5: _ } = declared;
+    let mut all =
+        [sha256.map(Verify::Sha256), crc64nvme.map(Verify::Crc64Nvme), crc32c.map(Verify::Crc32c)]
+            .into_iter()
+            .flatten();
+    match (all.next(), all.next(), sha512) {
+        (one, None, None) => Ok(one),
+        _ => {
+            let message = "A part takes one of SHA-256, CRC-64/NVME and CRC-32C, and an MD5";
+            Err(Error::new(Code::InvalidArgument, message))
+        }
+    }
+}
+
+fn bad_digest(name: &str) -> Error {
+    let message = format!("The part is not what its {name} says; send it again");
+    Error::new(Code::BadDigest, message)
+}
+
+#[cfg(test)]
+#[path = "multipart_tests.rs"]
+mod tests;
