@@ -26,6 +26,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
     "authenticate_key",
+    "authenticate_token",
     "begin",
     "blob_in_use",
     "blobs_without_row",
@@ -33,6 +34,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "commit",
     "condemn_blobs",
     "create_key",
+    "create_share",
+    "create_token",
     "durable",
     "etag_matches",
     "fold",
@@ -56,6 +59,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "report_lost",
     "resolve",
     "retire",
+    "return_use",
     "revoke_grant",
     "revoke_key",
     "room",
@@ -63,9 +67,11 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "sequence",
     "trash",
     "type_allowed",
+    "types_of_both",
     "usage",
     "usage_drift",
     "usage_recount",
+    "use_share",
 ];
 
 #[cfg(test)]
