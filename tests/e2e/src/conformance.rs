@@ -84,5 +84,12 @@ async fn run(api: Api, token: Option<String>, routes: Routes) -> Result<()> {
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("schemathesis ended with {}\n{text}\n{errors}", output.status);
     }
+    // `Selected: 14/16` and `Tested: 14`: what it could not make a request for it only mentions.
+    let count = |name: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(name))?;
+        line.split('/').next()?.trim().parse::<u32>().ok()
+    };
+    let (selected, tested) = (count("Selected:"), count("Tested:"));
+    ensure!(selected > Some(0) && selected == tested, "not every operation was tested:\n{text}");
     Ok(())
 }

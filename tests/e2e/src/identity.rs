@@ -117,11 +117,13 @@ async fn rotation(api: Api) -> Result<()> {
     ensure!(issuer.asked() == first, "an unknown kid fetched within a minute");
 
     tokio::time::sleep(REFETCH).await;
-    // All at once, on instances that know the old keys and on new ones: whoever does not fetch waits.
+    // All at once, on instances that know the old keys and on new ones: whoever does not fetch waits for who does.
+    issuer.delay(3_000);
     let many = join_all((0..32).map(|_| ask(&by_new).send())).await;
     for answer in many {
         ensure!(answer?.status() == 200);
     }
+    issuer.delay(0);
     refused(ask(&by_old), 401, "InvalidToken").await?;
     // Two instances that begin at the same moment may both fetch: key-value has no compare-and-swap.
     let second = issuer.asked();

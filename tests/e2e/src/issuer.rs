@@ -1,8 +1,9 @@
 //! An issuer of tokens: a server of public keys on this machine, and the keys that sign.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -100,6 +101,7 @@ pub(crate) struct Issuer {
     /// `None` answers 500.
     document: Arc<Mutex<Option<String>>>,
     asked: Arc<AtomicUsize>,
+    delay_ms: Arc<AtomicU64>,
 }
 
 impl Issuer {
@@ -109,6 +111,7 @@ impl Issuer {
             host: format!("http://{}", listener.local_addr()?),
             document: Arc::default(),
             asked: Arc::default(),
+            delay_ms: Arc::default(),
         };
         let state = issuer.clone();
         tokio::spawn(async move {
@@ -116,8 +119,8 @@ impl Issuer {
                 let state = state.clone();
                 tokio::spawn(async move {
                     let answer = service_fn(|_: Request<hyper::body::Incoming>| {
-                        let response = state.answer();
-                        async { Ok::<_, Infallible>(response) }
+                        let state = state.clone();
+                        async move { Ok::<_, Infallible>(state.answer().await) }
                     });
                     let server = hyper::server::conn::http1::Builder::new();
                     // A client that leaves is its own affair.
@@ -128,8 +131,9 @@ impl Issuer {
         Ok(issuer)
     }
 
-    fn answer(&self) -> Response<Full<Bytes>> {
+    async fn answer(&self) -> Response<Full<Bytes>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(self.delay_ms.load(Ordering::SeqCst))).await;
         let document = self.document.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut response = Response::new(Full::from(document.clone().unwrap_or_default()));
         if document.is_none() {
@@ -142,6 +146,11 @@ impl Issuer {
     pub(crate) fn publish(&self, keys: Option<&[Value]>) {
         let document = keys.map(|keys| json!({ "keys": keys }).to_string());
         *self.document.lock().unwrap_or_else(PoisonError::into_inner) = document;
+    }
+
+    /// Every answer takes so long from now on.
+    pub(crate) fn delay(&self, millis: u64) {
+        self.delay_ms.store(millis, Ordering::SeqCst);
     }
 
     /// How often it was asked.
