@@ -52,6 +52,7 @@ create table holdfast."grant" (
 );
 
 create index grant_of_creator on holdfast."grant" (created_by, id desc);
+create index grant_of_bucket on holdfast."grant" (bucket, id desc);
 create index grant_open_puts on holdfast."grant" (created_by, expires_at) where kind = 'put';
 create index grant_ends on holdfast."grant" (expires_at);
 

@@ -1,5 +1,5 @@
 //! `GET|HEAD /v1/download/{bucket}/{key...}`: the bytes of a version, spliced from the store, for whoever the token
-//! or the signature of the URL says.
+//! or the signature of the URL says; `GET|HEAD /s/{token}`: the same by a share link.
 
 mod cache;
 
@@ -17,10 +17,11 @@ use holdfast_platform::blobs::S3Blobs;
 use holdfast_platform::catalog::Wanted;
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::outbound::header;
-use holdfast_platform::reply;
+use holdfast_platform::{grants, reply};
 use holdfast_web::conditional::{self, ETag, Evaluation, Preconditions, Validators};
 use holdfast_web::digests::{REPR_DIGEST, repr_digest};
 use holdfast_web::http_date::HttpDate;
+use holdfast_web::link::{SHARES, Secret};
 use holdfast_web::path::{Query, Target as Path};
 use holdfast_web::range::{self, RangeOutcome};
 use holdfast_web::signed_url::SignedUrl;
@@ -49,6 +50,9 @@ async fn handle(request: Request) -> Response {
 
 async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     inbound.allow(&["GET", "HEAD"])?;
+    if inbound.path.starts_with(SHARES) {
+        return share(context, &inbound).await;
+    }
     let path = Path::parse(&inbound.path, ROUTE)?;
     let query = Query::parse(Some(&inbound.query))?;
     let asked = Asked {
@@ -66,6 +70,41 @@ async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error
         }
         Err(error) => (None, Err(error)),
     };
+    Ok(finish(context, &inbound, &asked, served, grant, answer))
+}
+
+/// `GET|HEAD /s/{token}`: what a share link gives. Every link that gives nothing looks like every other.
+async fn share(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
+    let nothing =
+        || Error::new(Code::NoSuchKey, "There is nothing behind this link, or not any more");
+    let secret = inbound.path.strip_prefix(SHARES).and_then(Secret::parse).ok_or_else(nothing)?;
+    let head_only = inbound.method == Method::HEAD;
+    let url = &context.app.config.database_url;
+    let used = grants::use_share(url, secret, !head_only, &context.caller).await;
+    let shared =
+        used.map_err(|error| if error.code == Code::NoSuchKey { nothing() } else { error })?;
+    let asked = Asked {
+        bucket: shared.bucket,
+        key: shared.key,
+        version: None,
+        save_as: shared.save_as,
+        head_only,
+    };
+    let mut served = Served::default();
+    let answer = asked.respond(context, inbound, &shared.file, None, &mut served).await;
+    let grant = Grant { id: shared.grant, max_age: None };
+    Ok(finish(context, inbound, &asked, served, Some(grant), answer))
+}
+
+/// Writes down what was answered.
+fn finish(
+    context: &Context,
+    inbound: &Inbound,
+    asked: &Asked,
+    mut served: Served,
+    grant: Option<Grant>,
+    answer: Result<Response, Error>,
+) -> Response {
     let (response, outcome) = match answer {
         Ok(response) => (response, "ok"),
         Err(error) => {
@@ -76,8 +115,8 @@ async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error
     record(
         &context.app.config.database_url,
         Access {
-            bucket: path.bucket,
-            key: path.key,
+            bucket: asked.bucket.to_string(),
+            key: asked.key.to_string(),
             version: served.version,
             sub: context.caller.principal.sub.clone(),
             method: inbound.method.to_string(),
@@ -93,7 +132,7 @@ async fn download(context: &Context, inbound: Inbound) -> Result<Response, Error
             grant_id: grant.map(|grant| grant.id),
         },
     );
-    Ok(response)
+    response
 }
 
 /// What was served, for the count.
@@ -139,14 +178,27 @@ impl Asked {
         served: &mut Served,
     ) -> Result<Response, Error> {
         let file = self.resolve(context, inbound, grant).await?;
+        let max_age = grant.and_then(|grant| grant.max_age);
+        self.respond(context, inbound, &file, max_age, served).await
+    }
+
+    /// Answers with a version, or the part of it that is asked for.
+    async fn respond(
+        &self,
+        context: &Context,
+        inbound: &Inbound,
+        file: &Resolved,
+        max_age: Option<i64>,
+        served: &mut Served,
+    ) -> Result<Response, Error> {
         served.version = Some(file.version.to_string());
 
         let validators = Validators {
             etag: ETag::strong(&file.etag),
             last_modified: HttpDate::from_unix(file.last_modified()),
         };
-        let mut headers = self.headers(context, &file, &validators)?;
-        if let Some(seconds) = grant.and_then(|grant| grant.max_age) {
+        let mut headers = self.headers(context, file, &validators)?;
+        if let Some(seconds) = max_age {
             let kept = format!("public, max-age={seconds}");
             headers.insert(CACHE_CONTROL, HeaderValue::try_from(kept).map_err(Error::internal)?);
         }
@@ -183,7 +235,7 @@ impl Asked {
             headers.insert(CONTENT_RANGE, HeaderValue::try_from(part).map_err(Error::internal)?);
         }
         served.bytes = range.content_length(file.size);
-        self.send(context, &file, range, headers).await
+        self.send(context, file, range, headers).await
     }
 
     /// Finds the version. What anybody may read is asked for once a second, unless the client wants it fresh.

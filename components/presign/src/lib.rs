@@ -1,6 +1,8 @@
-//! `/v1/presign`: signed URLs, made in batches, listed and revoked; and the end of a presigned PUT.
+//! `/v1/presign`: signed URLs, made in batches, listed and revoked; and the end of a presigned PUT. `/v1/shares` and
+//! `/v1/tokens`: share links and upload tokens.
 
 mod complete;
+mod held;
 mod list;
 mod sign;
 
@@ -15,6 +17,12 @@ use wasip3::http::types::{Request, Response};
 /// What the paths of signed URLs begin with.
 const PRESIGN: &str = "/v1/presign";
 
+/// What the paths of share links begin with.
+const SHARES: &str = "/v1/shares";
+
+/// What the paths of upload tokens begin with.
+const TOKENS: &str = "/v1/tokens";
+
 holdfast_platform::component!(handle);
 
 async fn handle(request: Request) -> Response {
@@ -23,6 +31,12 @@ async fn handle(request: Request) -> Response {
 
 async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     let path = inbound.path.clone();
+    if let Some(rest) = path.strip_prefix(SHARES) {
+        return held::route(context, inbound, split(rest)?, &held::SHARE).await;
+    }
+    if let Some(rest) = path.strip_prefix(TOKENS) {
+        return held::route(context, inbound, split(rest)?, &held::TOKEN).await;
+    }
     let rest = path.strip_prefix(PRESIGN).ok_or_else(missing)?;
     match split(rest)? {
         (None, _) => {

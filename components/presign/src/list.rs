@@ -34,6 +34,34 @@ pub(crate) async fn signed_urls(context: &Context, inbound: &Inbound) -> Result<
     .await
 }
 
+/// A share link, without what opens it.
+pub(crate) fn share(grant: Shown) -> Result<Value, Error> {
+    let mut shown = json!({
+        "key": grant.key,
+        "download": grant.save_as,
+        "maxDownloads": grant.max_uses,
+        "downloads": grant.uses,
+    });
+    merge(&mut shown, &grant)?;
+    Ok(shown)
+}
+
+/// An upload token, without what opens it.
+pub(crate) fn token(grant: Shown) -> Result<Value, Error> {
+    let mut shown = json!({
+        "prefix": grant.key,
+        "maxBytes": grant.max_bytes,
+        "types": grant.types,
+        "maxUploads": grant.max_uses,
+        "uploads": grant.uses,
+    });
+    merge(&mut shown, &grant)?;
+    if let Some(shown) = shown.as_object_mut() {
+        shown.remove("version");
+    }
+    Ok(shown)
+}
+
 /// Adds what all grants have.
 fn merge(shown: &mut Value, grant: &Shown) -> Result<(), Error> {
     let common = serde_json::to_value(grant).map_err(Error::internal)?;
@@ -43,7 +71,7 @@ fn merge(shown: &mut Value, grant: &Shown) -> Result<(), Error> {
     Ok(())
 }
 
-async fn page(
+pub(crate) async fn page(
     context: &Context,
     inbound: &Inbound,
     kinds: &[&str],

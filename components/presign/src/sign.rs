@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_core::download::is_active_type;
+use holdfast_core::download::{is_active_type, is_sniffed_type};
 use holdfast_core::error::Error;
 use holdfast_core::limits::{MAX_PRESIGN_BODY_BYTES, MAX_PRESIGN_SECONDS};
 use holdfast_core::names::VersionId;
@@ -156,8 +156,10 @@ fn direct(
     let disposition = match (download, &granted.content_disposition) {
         (Some(""), _) => Some(attachment(own_name)?),
         (Some(name), _) => Some(attachment(name)?),
-        // Whatever its uploader says: a page must not run beside the store.
-        (None, _) if is_active_type(content_type) => Some(attachment(own_name)?),
+        // Whatever its uploader says: a page must not run beside the store, which says no `nosniff`.
+        (None, _) if is_active_type(content_type) || is_sniffed_type(content_type) => {
+            Some(attachment(own_name)?)
+        }
         (None, stored) => stored.clone(),
     };
     let action = GetObject {

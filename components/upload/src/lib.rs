@@ -1,4 +1,5 @@
-//! `/v1/upload/{bucket}`: a raw body becomes the current version of an object, or the files of a form do.
+//! `/v1/upload/{bucket}`: a raw body becomes the current version of an object, or the files of a form do. Below
+//! `/v1/t/{token}` an upload token stands for a bearer token.
 
 mod answer;
 mod form;
@@ -7,7 +8,7 @@ mod request;
 use holdfast_core::error::Error;
 use holdfast_core::names::{BucketName, ObjectKey};
 use holdfast_core::upload::{Upload, Uploaded, Uploader};
-use holdfast_platform::app::{Context, serve};
+use holdfast_platform::app::{Context, serve_by_token};
 use holdfast_platform::body::UploadBody;
 use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::clock::WasiClock;
@@ -21,7 +22,7 @@ const ROUTE: &str = "/v1/upload/";
 holdfast_platform::component!(handle);
 
 async fn handle(request: Request) -> Response {
-    serve(request, route).await
+    serve_by_token(request, route).await
 }
 
 async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {

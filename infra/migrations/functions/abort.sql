@@ -23,7 +23,7 @@ declare
 begin
     perform holdfast.durable();
 
-    select v.object_id, v.s3_key, v.state, v.created_by, v.owner, v.charged_bytes
+    select v.object_id, v.s3_key, v.state, v.created_by, v.owner, v.charged_bytes, v.grant_id
     into the_version
     from holdfast.version v
     where v.id = p_version
@@ -52,6 +52,7 @@ begin
     where v.id = p_version;
     insert into holdfast.usage_delta (bucket, owner, pending_bytes, pending_objects)
     values (the_object.bucket, the_version.owner, -the_version.charged_bytes, -1);
+    perform holdfast.return_use(array[the_version.grant_id]);
     insert into holdfast.audit (at, action, actor, bucket, key, version, outcome, ip, request_id)
     values
         (at, 'abort', p_sub, the_object.bucket, the_object.key, p_version, left(coalesce(p_code, 'aborted'), 64), left(p_ip, 64),

@@ -3,7 +3,7 @@
 --
 -- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, EntityTooLarge, InvalidContentType,
 -- PreconditionFailed, QuotaExceeded, IdempotencyKeyInUse, IdempotencyKeyReused. Repeating it with the same version
--- is safe. `repeated` is what another version under the same idempotency key was committed as: nothing was begun then.
+-- is safe. With a grant, an upload token's, the write stays within it and is a use of it. `repeated` is what another version under the same idempotency key was committed as: nothing was begun then.
 --
 -- A crash may forget it (`synchronous_commit` off): the blob is then one without a row, which the
 -- reconciler finds. Whoever hands the answer to a client (presign, multipart) sets it on again after the call.
@@ -27,6 +27,7 @@ create or replace function holdfast.begin(
     p_headers           jsonb default null,   -- cacheControl, contentDisposition, contentLanguage
     p_idempotency_key   text  default null,
     p_fingerprint       text  default null,   -- of everything that the request says, where a key is given
+    p_grant             uuid  default null,   -- of an upload token that was authenticated; the caller is its creator
     out outcome       text,
     out rule          text,
     out max_bytes     int8,
@@ -52,6 +53,7 @@ declare
     room         record;
     known        record;
     claim        record;
+    the_grant    holdfast."grant";
 begin
     perform set_config('synchronous_commit', 'off', true);
 
@@ -96,6 +98,31 @@ begin
             exit checks;
         end if;
 
+        if p_grant is not null then
+            select g.* into the_grant from holdfast."grant" g where g.id = p_grant and g.kind = 'token';
+            rule := case
+                when the_grant.id is null then 'grant'
+                when the_grant.created_by is distinct from p_sub then 'grant.creator'
+                when the_grant.bucket <> p_bucket then 'grant.bucket'
+                when not starts_with(p_key, the_grant.key) then 'grant.prefix'
+            end;
+            if rule is not null then
+                outcome := 'AccessDenied';
+                exit checks;
+            end if;
+            if p_size > the_grant.max_bytes then
+                outcome := 'EntityTooLarge'; rule := 'grant.maxBytes';
+                exit checks;
+            end if;
+            if p_content_type is not null and not holdfast.type_allowed(p_content_type, the_grant.types) then
+                outcome := 'InvalidContentType'; rule := 'grant.types';
+                exit checks;
+            end if;
+            -- `least` passes over a null, which is no limit.
+            max_bytes := least(max_bytes, the_grant.max_bytes);
+            allowed_types := holdfast.types_of_both(allowed_types, the_grant.types);
+        end if;
+
         -- Found and locked, or inserted and so ours alone; again while others insert or remove it.
         loop
             select o.id, o.owner
@@ -119,7 +146,8 @@ begin
         end if;
 
         if p_idempotency_key is not null then
-            claim := holdfast.claim(p_sub, p_idempotency_key, p_fingerprint, p_version, at);
+            -- Who has a token shall not meet the keys of its creator.
+            claim := holdfast.claim(coalesce('token ' || p_grant, p_sub), p_idempotency_key, p_fingerprint, p_version, at);
             if claim.outcome <> 'ok' then
                 outcome := claim.outcome; rule := 'idempotency-key';
                 exit checks;
@@ -174,13 +202,24 @@ begin
             exit checks;
         end if;
 
+        if p_grant is not null then
+            -- A counter, and so the last lock. Nobody else takes what is left meanwhile.
+            select g.* into the_grant from holdfast."grant" g where g.id = p_grant for update;
+            rule := holdfast.grant_refusal(the_grant, at);
+            if rule is not null then
+                outcome := 'AccessDenied';
+                exit checks;
+            end if;
+            update holdfast."grant" g set uses = g.uses + 1 where g.id = p_grant;
+        end if;
+
         insert into holdfast.version
             (id, object_id, s3_key, state, created_by, created_at, owner, charged_bytes, declared_size, declared_type,
-             if_match, if_none_match, user_metadata, headers, lease_until)
+             if_match, if_none_match, user_metadata, headers, lease_until, grant_id)
         values
             (p_version, the_object.id, p_s3_key, 'pending', p_sub, at, charged_to, charge, p_size, p_content_type,
              p_if_match, p_if_none_match, coalesce(p_user_metadata, '{}'), coalesce(p_headers, '{}'),
-             at + lease);
+             at + lease, p_grant);
         insert into holdfast.usage_delta (bucket, owner, pending_bytes, pending_objects)
         values (p_bucket, charged_to, charge, 1);
         outcome := 'ok';

@@ -39,6 +39,21 @@ begin
         return next;
         return;
     end if;
+    if p_bucket is null then
+        return query
+            select 'ok', g.id, g.kind, g.created_by, g.bucket, g.key, g.version, g.direct, g.save_as, g.max_uses, g.uses,
+                   g.max_bytes, g.types,
+                   (extract(epoch from g.created_at) * 1000000)::int8,
+                   (extract(epoch from g.expires_at) * 1000000)::int8,
+                   (extract(epoch from g.revoked_at) * 1000000)::int8
+            from holdfast."grant" g
+            where g.created_by = p_sub
+              and g.kind = any (p_kinds)
+              and (p_before is null or g.id < p_before)
+            order by g.id desc
+            limit p_limit;
+        return;
+    end if;
     return query
         select 'ok', g.id, g.kind, g.created_by, g.bucket, g.key, g.version, g.direct, g.save_as, g.max_uses, g.uses,
                g.max_bytes, g.types,
@@ -46,8 +61,8 @@ begin
                (extract(epoch from g.expires_at) * 1000000)::int8,
                (extract(epoch from g.revoked_at) * 1000000)::int8
         from holdfast."grant" g
-        where g.kind = any (p_kinds)
-          and case when p_bucket is null then g.created_by = p_sub else g.bucket = p_bucket end
+        where g.bucket = p_bucket
+          and g.kind = any (p_kinds)
           and (p_before is null or g.id < p_before)
         order by g.id desc
         limit p_limit;

@@ -58,14 +58,23 @@ begin
         version := (p_asked ->> 'version')::uuid;
     end if;
     if direct then
-        -- Whoever replaces it now waits for us, and finds the pin.
-        update holdfast.version v
-        set pinned_until = greatest(v.pinned_until, to_timestamp(expires_s) + skew)
+        -- A pin that is there already holds whatever comes. A new one is a little longer, so that many URLs of one
+        -- version neither wait for each other nor write its row each time.
+        perform
+        from holdfast.version v
         where v.id = resolved.version
-          and v.state in ('live', 'superseded');
+          and v.pinned_until >= to_timestamp(expires_s) + skew;
         if not found then
-            outcome := 'NoSuchKey';
-            return;
+            -- Whoever replaces it now waits for us, and finds the pin.
+            update holdfast.version v
+            set pinned_until = greatest(v.pinned_until,
+                                        to_timestamp(expires_s) + skew + make_interval(secs => greatest(seconds / 4, 60)))
+            where v.id = resolved.version
+              and v.state in ('live', 'superseded');
+            if not found then
+                outcome := 'NoSuchKey';
+                return;
+            end if;
         end if;
     end if;
     if cacheable then

@@ -10,6 +10,7 @@ declare
     claim constant interval    := interval '2 minutes';
     at    constant timestamptz := coalesce(p_now, clock_timestamp());
     taken uuid[];
+    uses  uuid[];
 begin
     perform holdfast.durable();
 
@@ -32,15 +33,20 @@ begin
         from expired, holdfast.object o
         where v.id = expired.id
           and o.id = v.object_id
-        returning v.id, o.bucket, o.key, v.owner, v.charged_bytes
+        returning v.id, o.bucket, o.key, v.owner, v.charged_bytes, v.grant_id
     ), freed as (
         insert into holdfast.usage_delta (bucket, owner, pending_bytes, pending_objects)
         select moved.bucket, moved.owner, -moved.charged_bytes, -1
         from moved
+    ), told as (
+        insert into holdfast.audit (at, action, actor, bucket, key, version, outcome)
+        select at, 'reap', 'worker', moved.bucket, moved.key, moved.id, 'lease-expired'
+        from moved
     )
-    insert into holdfast.audit (at, action, actor, bucket, key, version, outcome)
-    select at, 'reap', 'worker', moved.bucket, moved.key, moved.id, 'lease-expired'
+    select array_agg(moved.grant_id) filter (where moved.grant_id is not null)
+    into uses
     from moved;
+    perform holdfast.return_use(uses);
 
     taken := array(
         select v.id

@@ -25,6 +25,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
     "authenticate_key",
+    "authenticate_token",
     "begin",
     "blob_in_use",
     "blobs_without_row",
@@ -34,6 +35,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "create_key",
     "create_session",
     "due_sessions",
+    "create_share",
+    "create_token",
     "durable",
     "etag_matches",
     "fold",
@@ -63,6 +66,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "resolve",
     "resume_session",
     "retire",
+    "return_use",
     "revoke_grant",
     "revoke_key",
     "room",
@@ -73,9 +77,11 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "start_complete",
     "trash",
     "type_allowed",
+    "types_of_both",
     "usage",
     "usage_drift",
     "usage_recount",
+    "use_share",
 ];
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use crate::command::{self, cargo};
 use crate::signals::Interrupted;
 
 /// The targets, each a program of `tests/fuzz`.
-const TARGETS: [&str; 7] =
-    ["conditional", "digest_header", "form_data", "jwt", "key", "range", "sigv4"];
+const TARGETS: [&str; 8] =
+    ["conditional", "digest_header", "form_data", "jwt", "key", "range", "signed_url", "sigv4"];
 
 /// What libFuzzer needs the compiler to add, all of it in stable Rust: a counter for each edge, a
 /// table of their places, and a call at each comparison.

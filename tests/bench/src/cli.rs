@@ -47,6 +47,8 @@ pub(crate) enum Measurement {
     Digests,
     /// One request at a time: what a small request's time goes to.
     Latency,
+    /// Signed URLs, one and 100 in a call.
+    Presign,
     /// GET of a 200 KB image by a fresh instance.
     ColdImage,
     /// An instance's start, estimated from outside.

@@ -1,6 +1,7 @@
 //! The two sides of a comparison, and the requests that each of them takes.
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use holdfast_dev::Stack;
 use holdfast_s3::{Action, Endpoint, GetObject, PutObject, Signer};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -12,7 +13,7 @@ use time::OffsetDateTime;
 use crate::payload::Payload;
 
 /// A private bucket without a limit on types; both sides use it.
-const BUCKET: &str = "documents";
+pub(crate) const BUCKET: &str = "documents";
 /// What anybody may read.
 const PUBLIC: &str = "assets";
 const CONTENT: &str = "application/octet-stream";
@@ -116,6 +117,12 @@ impl Target {
                 .header(HOST, &self.authority),
         };
         Ok(request.body(Payload::empty())?)
+    }
+
+    /// Asks for signed URLs; `body` is JSON.
+    pub(crate) fn presign(&self, body: Bytes) -> Result<Request<Payload>> {
+        let request = self.bearer(Method::POST, "/v1/presign").header(CONTENT_LENGTH, body.len());
+        Ok(request.body(Payload::of(body))?)
     }
 
     /// The cheapest answer that a component gives.

@@ -17,6 +17,8 @@ mod presign;
 mod raw;
 mod readme;
 mod reconcile;
+mod shares;
+mod tokens;
 mod upload;
 mod vanish;
 
@@ -48,6 +50,8 @@ fn main() -> Result<ExitCode> {
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
+    shares::register(&mut suite);
+    tokens::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;

@@ -269,7 +269,7 @@ async fn direct(api: Api) -> Result<()> {
     ensure!(header(&response, "content-type") == "text/plain");
     ensure!(header(&response, "content-disposition").contains("filename*=UTF-8''%C3%BC.bin"));
     // A page is never shown as one, whoever says that it is.
-    for kind in ["text/html", "image/svg+xml"] {
+    for kind in ["text/html", "image/svg+xml", "application/unknown"] {
         let page = asked(json!({"responseContentType": kind}));
         let answer = json_of(ask(&api, &api.alice, &page), 200).await?;
         let response = expect(api.client.get(text(&answer, "url")?), 200).await?;

@@ -10,6 +10,7 @@ pub mod form_data;
 pub mod jwt;
 pub mod key;
 pub mod range;
+pub mod signed_url;
 pub mod sigv4;
 
 /// Up to `N` pieces between line feeds; the last has the rest.

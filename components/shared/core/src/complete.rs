@@ -130,6 +130,7 @@ mod tests {
             principal: Principal::anonymous(),
             ip: String::new(),
             request_id: String::new(),
+            grant: None,
         };
         let answer =
             pin!(completer.complete(&caller, put)).poll(&mut Context::from_waker(Waker::noop()));

@@ -39,6 +39,17 @@ pub fn cache_tag(bucket: &BucketName, key: &ObjectKey) -> String {
     format!("holdfast-bucket-{}, holdfast-object-{object:016x}", bucket.as_str())
 }
 
+/// Media types that say nothing, so that a browser that is not told `nosniff` looks whether the content is a page.
+///
+/// Spec: <https://mimesniff.spec.whatwg.org/#mime-type-sniffing-algorithm>
+const SNIFFED_TYPES: [&str; 2] = ["unknown/unknown", "application/unknown"];
+
+/// Whether a browser would look into content of this type where nothing says `nosniff`, and might run it as a page.
+#[must_use]
+pub fn is_sniffed_type(content_type: &str) -> bool {
+    SNIFFED_TYPES.iter().any(|sniffed| essence(content_type).eq_ignore_ascii_case(sniffed))
+}
+
 /// Whether a browser would run content of this type as a page.
 #[must_use]
 pub fn is_active_type(content_type: &str) -> bool {
@@ -121,6 +132,21 @@ fn is(name: &'static str) -> impl Fn(&str) -> bool {
 mod tests {
     use super::*;
     use crate::fakes::resolved;
+
+    #[test]
+    fn what_a_browser_would_run_or_look_into() {
+        for (content_type, active, sniffed) in [
+            ("Text/HTML; charset=utf-8", true, false),
+            ("image/svg+xml", true, false),
+            ("text/plain", false, false),
+            ("application/octet-stream", false, false),
+            ("Application/Unknown; a=b", false, true),
+            ("unknown/unknown", false, true),
+        ] {
+            assert_eq!(is_active_type(content_type), active, "{content_type}");
+            assert_eq!(is_sniffed_type(content_type), sniffed, "{content_type}");
+        }
+    }
 
     #[test]
     fn caching_follows_visibility_and_policy() {

@@ -94,3 +94,15 @@ pub const MAX_PRESIGN_BATCH: usize = 100;
 
 /// Longest body of a request for signed URLs, in bytes: as many with long keys and metadata.
 pub const MAX_PRESIGN_BODY_BYTES: usize = 1_024 * 1_024;
+
+/// How long a share link or an upload token lives unless said otherwise, in seconds: 7 days.
+pub const DEFAULT_GRANT_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// The longest life of a share link or an upload token, in seconds: a year of 366 days.
+pub const MAX_GRANT_SECONDS: i64 = 366 * 24 * 3_600;
+
+/// The most downloads or uploads that a share link or an upload token is limited to; above, it has no limit.
+pub const MAX_GRANT_USES: i64 = 1_000_000_000;
+
+/// The most content types of an upload token.
+pub const MAX_GRANT_TYPES: usize = 64;

@@ -90,7 +90,7 @@ mod tests {
             bucket: BucketName::parse("documents").expect("a name"),
             key: ObjectKey::parse("k").expect("a key"),
             if_match: None,
-            caller: Caller { principal, ip: String::new(), request_id: String::new() },
+            caller: Caller { principal, ip: String::new(), request_id: String::new(), grant: None },
         };
         let catalog = Asked::default();
         let objects = Objects { catalog: &catalog };

@@ -23,6 +23,8 @@ pub struct Caller {
     pub ip: String,
     /// The id of this request.
     pub request_id: String,
+    /// The upload token by which it comes, a UUID; the principal is its creator.
+    pub grant: Option<String>,
 }
 
 /// What a client says of its content besides the type: kept as it was sent.

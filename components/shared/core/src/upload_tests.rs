@@ -27,6 +27,7 @@ fn case(count: usize, length_is_known: bool) -> Case {
                 principal: Principal { sub: "alice".to_owned(), roles: vec![], scopes: None },
                 ip: "127.0.0.1".to_owned(),
                 request_id: "r".to_owned(),
+                grant: None,
             },
             bucket: BucketName::parse("documents").expect("name"),
             key: ObjectKey::parse("a/b").expect("key"),

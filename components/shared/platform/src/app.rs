@@ -10,6 +10,7 @@ use holdfast_core::ports::{Caller, Resolved};
 use holdfast_core::principal::Principal;
 use holdfast_s3::{Credentials, Endpoint, Signer};
 use holdfast_web::client_addr::client_addr;
+use holdfast_web::link::{Secret, split_token, without_secret};
 use holdfast_web::problem::{self, Failed};
 use holdfast_web::request_id::{RequestId, TraceParent};
 use http::header::{ALLOW, CONTENT_RANGE};
@@ -22,6 +23,7 @@ use wasip3::http::types::{Request, Response};
 use crate::blobs::S3Blobs;
 use crate::catalog::{Wanted, resolve};
 use crate::clock::random_bytes;
+use crate::grants;
 use crate::identity::Identity;
 use crate::inbound::Inbound;
 use crate::pg::Failure;
@@ -192,7 +194,7 @@ impl Trace {
             id: RequestId::from_headers(&inbound.headers, random_bytes()),
             parent: TraceParent::from_headers(&inbound.headers),
             method: inbound.method.clone(),
-            path: inbound.path.clone(),
+            path: without_secret(&inbound.path).into_owned(),
         }
     }
 
@@ -232,6 +234,25 @@ impl Trace {
     }
 }
 
+/// Answers a request whose path may name an upload token: its creator is then who asks, and `handle` finds the path
+/// without it.
+pub async fn serve_by_token(
+    request: Request,
+    handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
+) -> Response {
+    let mut inbound = Inbound::new(request);
+    let trace = Trace::of(&inbound);
+    let known = match split_token(&inbound.path) {
+        Some((token, rest)) => {
+            let secret = Secret::parse(token);
+            inbound.path = rest;
+            by_token(&inbound, &trace, secret).await
+        }
+        None => authenticate(&inbound, &trace).await,
+    };
+    answer(known, trace, inbound, handle).await
+}
+
 /// Answers a request: reads its head, authenticates, handles, and renders what went wrong.
 pub async fn serve(
     request: Request,
@@ -239,7 +260,17 @@ pub async fn serve(
 ) -> Response {
     let inbound = Inbound::new(request);
     let trace = Trace::of(&inbound);
-    let context = match authenticate(&inbound, &trace).await {
+    let known = authenticate(&inbound, &trace).await;
+    answer(known, trace, inbound, handle).await
+}
+
+async fn answer(
+    known: Result<(Rc<App>, Caller), Error>,
+    trace: Trace,
+    inbound: Inbound,
+    handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
+) -> Response {
+    let context = match known {
         Ok((app, caller)) => Context { app, caller, trace },
         Err(error) => return trace.refuse(&error),
     };
@@ -251,14 +282,31 @@ pub async fn serve(
 
 async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Caller), Error> {
     let app = App::get().await?;
-    let ip = client_addr(&inbound.headers, app.config.trusted_proxies);
-    let mut caller = Caller {
-        principal: Principal::anonymous(),
-        ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        request_id: trace.id.as_str().to_owned(),
-    };
+    let mut caller = anonymous(&app, inbound, trace);
     let identity = app.identity.as_ref().ok_or_else(|| not_given("what verifies tokens"))?;
     caller.principal =
         identity.principal(&inbound.headers, &caller, &app.config.database_url).await?;
     Ok((app, caller))
+}
+
+/// An upload token says who asks, and no header does.
+async fn by_token(
+    inbound: &Inbound,
+    trace: &Trace,
+    secret: Option<Secret>,
+) -> Result<(Rc<App>, Caller), Error> {
+    let app = App::get().await?;
+    let caller = anonymous(&app, inbound, trace);
+    let caller = grants::authenticate(&app.config.database_url, secret, caller).await?;
+    Ok((app, caller))
+}
+
+fn anonymous(app: &App, inbound: &Inbound, trace: &Trace) -> Caller {
+    let ip = client_addr(&inbound.headers, app.config.trusted_proxies);
+    Caller {
+        principal: Principal::anonymous(),
+        ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        request_id: trace.id.as_str().to_owned(),
+        grant: None,
+    }
 }

@@ -17,7 +17,7 @@ use crate::pg::{self, Failure, Row, bytes, opt_text, text, texts};
 
 const BEGIN: &str = "select outcome, rule, max_bytes, allowed_types, repeated, \
     charged_bytes from holdfast.begin(\
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18)";
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18, $19::text::uuid)";
 const RENEW: &str =
     "select outcome, rule, charged_bytes from holdfast.renew($1, $2, $3, $4, null, $5)";
 const COMMIT: &str = "select outcome, rule, created, committed_at_us from holdfast.commit(\
@@ -191,6 +191,7 @@ impl Catalog for PgCatalog<'_> {
             ParameterValue::Jsonb(content::write_headers(begin.headers)?),
             opt_text(begin.idempotency.map(|it| it.key.as_str())),
             opt_text(begin.idempotency.map(|it| it.fingerprint.as_str())),
+            opt_text(caller.grant.as_deref()),
         ];
         let mut row = self.row(BEGIN, parameters).await?;
         row.outcome(Some(1))?;
@@ -295,10 +296,10 @@ pub async fn resolve(
         scopes(principal),
         opt_text(wanted.grant),
     ];
-    Ok(resolved(pg::row(connection, RESOLVE, parameters).await?))
+    Ok(resolved(&mut pg::row(connection, RESOLVE, parameters).await?))
 }
 
-fn resolved(mut row: Row) -> Result<Resolved, Error> {
+pub(crate) fn resolved(row: &mut Row) -> Result<Resolved, Error> {
     row.outcome(Some(13))?;
     let metadata: BTreeMap<String, String> = match row.text(8)? {
         Some(json) => serde_json::from_str(&json).map_err(Error::internal)?,

@@ -2,15 +2,17 @@
 
 use holdfast_core::complete::OpenPut;
 use holdfast_core::error::{Code, Error};
-use holdfast_core::names::VersionId;
-use holdfast_core::ports::Caller;
+use holdfast_core::names::{BucketName, ObjectKey, VersionId};
+use holdfast_core::ports::{Caller, Resolved};
 use holdfast_core::principal::Principal;
 use holdfast_core::timestamp::rfc3339;
+use holdfast_web::grant_request::{ShareRequest, TokenRequest};
+use holdfast_web::link::Secret;
 use serde::Serialize;
 use serde_json::Value;
 use spin_sdk::pg::ParameterValue;
 
-use crate::catalog::scopes;
+use crate::catalog::{resolved, scopes};
 use crate::content;
 use crate::pg::{self, Row, opt_text, text, texts};
 
@@ -23,6 +25,15 @@ const REVOKE: &str = "select outcome, rule from holdfast.revoke_grant(\
     $1::text::uuid, $2, $3, $4, $5, $6, $7, null)";
 const OPEN_PUT: &str = "select outcome, rule, sub, roles, scopes, bucket, key, s3_key, size_bytes, \
     content_type, allowed_types, repeated from holdfast.open_put($1, $2, $3, null)";
+const CREATE_SHARE: &str = "select outcome, rule, created_at_us, expires_at_us from holdfast.create_share(\
+    $1::text::uuid, $2, $3, $4, $5::text::uuid, $6, $7, $8, $9, $10, $11, $12, $13, null)";
+const USE_SHARE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
+    committed_at_us, user_metadata, visibility, cache_control, headers, digests, rule, bucket, key, save_as, grant_id \
+    from holdfast.use_share($1, $2, $3, $4, null)";
+const CREATE_TOKEN: &str = "select outcome, rule, created_at_us, expires_at_us from holdfast.create_token(\
+    $1::text::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, null)";
+const AUTHENTICATE: &str = "select outcome, sub, roles, scopes, grant_id from holdfast.authenticate_token(\
+    $1, $2, $3, null)";
 
 /// What SQL answers about one signed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,4 +270,186 @@ pub async fn open_put(
         allowed_types: row.texts(10)?,
         repeated: row.text(11)?.map(|json| content::read_repeated(&json)).transpose()?,
     })
+}
+
+/// Makes a share link of an id and a secret.
+///
+/// # Errors
+/// What `resolve` refuses, [`Code::InvalidArgument`] by the bucket's policy, and the database's.
+pub async fn create_share(
+    database_url: &str,
+    id: VersionId,
+    secret: Secret,
+    asked: &ShareRequest,
+    caller: &Caller,
+) -> Result<Shown, Error> {
+    let version = asked.version.map(|version| version.to_string());
+    let mut parameters = vec![
+        text(&id.to_string()),
+        ParameterValue::Binary(secret.hash.to_vec()),
+        text(asked.bucket.as_str()),
+        text(asked.key.as_str()),
+        opt_text(version.as_deref()),
+        ParameterValue::Int64(asked.seconds),
+        opt_integer(asked.max_downloads),
+        opt_text(asked.download.as_deref()),
+    ];
+    parameters.extend(who(caller));
+    let row = pg::call(database_url, CREATE_SHARE, parameters).await?;
+    Ok(Shown {
+        kind: "share".to_owned(),
+        key: asked.key.to_string(),
+        version,
+        save_as: asked.download.clone(),
+        max_uses: asked.max_downloads,
+        ..created(row, id, asked.bucket.as_str(), caller)?
+    })
+}
+
+/// Makes an upload token of an id and a secret.
+///
+/// # Errors
+/// [`Code::AccessDenied`], [`Code::NoSuchBucket`], [`Code::BucketNotActive`], [`Code::InvalidArgument`] by the
+/// bucket's policy, and the database's.
+pub async fn create_token(
+    database_url: &str,
+    id: VersionId,
+    secret: Secret,
+    asked: &TokenRequest,
+    caller: &Caller,
+) -> Result<Shown, Error> {
+    let mut parameters = vec![
+        text(&id.to_string()),
+        ParameterValue::Binary(secret.hash.to_vec()),
+        text(asked.bucket.as_str()),
+        text(&asked.prefix),
+        ParameterValue::Int64(asked.seconds),
+        opt_integer(asked.max_uploads),
+        opt_integer(asked.max_bytes),
+        asked.types.as_deref().map_or(ParameterValue::DbNull, texts),
+    ];
+    parameters.extend(who(caller));
+    let row = pg::call(database_url, CREATE_TOKEN, parameters).await?;
+    Ok(Shown {
+        kind: "token".to_owned(),
+        key: asked.prefix.clone(),
+        max_uses: asked.max_uploads,
+        max_bytes: asked.max_bytes,
+        types: asked.types.clone(),
+        ..created(row, id, asked.bucket.as_str(), caller)?
+    })
+}
+
+fn created(mut row: Row, id: VersionId, bucket: &str, caller: &Caller) -> Result<Shown, Error> {
+    row.outcome(Some(1)).map_err(explain)?;
+    Ok(Shown {
+        id: id.to_string(),
+        kind: String::new(),
+        created_by: caller.principal.sub.clone(),
+        bucket: bucket.to_owned(),
+        key: String::new(),
+        version: None,
+        direct: false,
+        save_as: None,
+        max_uses: None,
+        uses: 0,
+        max_bytes: None,
+        types: None,
+        created_at: row.integer(2)?.and_then(rfc3339).unwrap_or_default(),
+        expires_at: row.integer(3)?.and_then(rfc3339).unwrap_or_default(),
+        revoked_at: None,
+    })
+}
+
+/// Who asks, as the steps that make grants end.
+fn who(caller: &Caller) -> [ParameterValue; 5] {
+    [
+        text(&caller.principal.sub),
+        texts(&caller.principal.roles),
+        scopes(&caller.principal),
+        text(&caller.ip),
+        text(&caller.request_id),
+    ]
+}
+
+fn opt_integer(value: Option<i64>) -> ParameterValue {
+    value.map_or(ParameterValue::DbNull, ParameterValue::Int64)
+}
+
+/// What a share link gives.
+#[derive(Debug)]
+pub struct Shared {
+    /// The version.
+    pub file: Resolved,
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Its key.
+    pub key: ObjectKey,
+    /// The name to save it under; empty for its own.
+    pub save_as: Option<String>,
+    /// The grant's id, a UUID.
+    pub grant: String,
+}
+
+/// Uses a share link; `counts` unless somebody only looks.
+///
+/// # Errors
+/// [`Code::NoSuchKey`], whatever is wrong with the link; the database's.
+pub async fn use_share(
+    database_url: &str,
+    secret: Secret,
+    counts: bool,
+    caller: &Caller,
+) -> Result<Shared, Error> {
+    let parameters = vec![
+        ParameterValue::Binary(secret.hash.to_vec()),
+        ParameterValue::Boolean(counts),
+        text(&caller.ip),
+        text(&caller.request_id),
+    ];
+    let mut row = pg::call(database_url, USE_SHARE, parameters).await?;
+    Ok(Shared {
+        file: resolved(&mut row)?,
+        bucket: BucketName::parse(&row.required(14)?)?,
+        key: ObjectKey::parse(&row.required(15)?)?,
+        save_as: row.text(16)?,
+        grant: row.required(17)?,
+    })
+}
+
+/// The caller of an upload token: its creator, within what the token says.
+///
+/// # Errors
+/// * [`Code::InvalidToken`]: malformed, unknown or revoked. [`Code::ExpiredToken`]: past its end.
+/// * The database's.
+pub(crate) async fn authenticate(
+    database_url: &str,
+    secret: Option<Secret>,
+    caller: Caller,
+) -> Result<Caller, Error> {
+    let unknown =
+        || Error::new(Code::InvalidToken, "There is no such upload token; ask for a new one");
+    let secret = secret.ok_or_else(unknown)?;
+    let parameters = vec![
+        ParameterValue::Binary(secret.hash.to_vec()),
+        text(&caller.ip),
+        text(&caller.request_id),
+    ];
+    let mut row = pg::call(database_url, AUTHENTICATE, parameters).await?;
+    match row.required(0)?.as_str() {
+        "ok" => Ok(Caller {
+            principal: Principal {
+                sub: row.required(1)?,
+                roles: row.texts(2)?.unwrap_or_default(),
+                scopes: Some(row.texts(3)?.unwrap_or_default()),
+            },
+            grant: Some(row.required(4)?),
+            ..caller
+        }),
+        "ExpiredToken" => {
+            Err(Error::new(Code::ExpiredToken, "The upload token has expired; ask for a new one"))
+        }
+        "InvalidToken" => Err(unknown()),
+        other => Err(Error::internal(format!("unknown outcome {other}"))),
+    }
 }

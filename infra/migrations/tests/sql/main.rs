@@ -9,6 +9,7 @@ mod deletion;
 mod events;
 mod grants;
 mod harness;
+mod held;
 mod idempotency;
 mod keys;
 mod migrating;
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
     deletion::register(&mut suite);
     events::register(&mut suite);
     grants::register(&mut suite);
+    held::register(&mut suite);
     idempotency::register(&mut suite);
     keys::register(&mut suite);
     migrating::register(&mut suite);

@@ -9,6 +9,7 @@ mod large_put;
 mod large_put_chunked;
 mod latency;
 mod memory;
+mod presign;
 mod size;
 mod small_get;
 mod small_put;
@@ -54,6 +55,7 @@ async fn one(bench: &Bench, measurement: Measurement) -> Result<Table> {
         Measurement::HotGet => hot_get::measure(bench).await,
         Measurement::Digests => digests::measure(bench).await,
         Measurement::Latency => latency::measure(bench).await,
+        Measurement::Presign => presign::measure(bench).await,
         Measurement::ColdImage => cold_image::measure(bench).await,
         Measurement::Instantiate => instantiate::measure(bench).await,
     }
