@@ -41,6 +41,8 @@ begin
     if outcome <> 'ok' then
         return;
     end if;
+    -- S3 begins an upload next, which nobody would find again without this row.
+    perform holdfast.durable();
     insert into holdfast.upload_session
         (version, part_size, size, created_by, roles, scopes, created_at, expires_at)
     values

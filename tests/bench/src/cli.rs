@@ -37,6 +37,8 @@ pub(crate) enum Measurement {
     LargePutChunked,
     /// 256 MiB GET.
     LargeGet,
+    /// 256 MiB in parts of 8 MiB on 4 connections, through Holdfast and by signed URLs.
+    Multipart,
     /// 4 KiB and 64 KiB PUT on 16 connections.
     SmallPut,
     /// 4 KiB and 64 KiB GET on 16 connections.

@@ -2,6 +2,7 @@
 //! it takes as little as it can of the cores that it shares with the servers.
 
 use anyhow::{Context, Result, bail, ensure};
+use http::header::ETAG;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -43,6 +44,17 @@ impl Connection {
             bytes += frame?.data_ref().map_or(0, |data| data.len() as u64);
         }
         Ok(bytes)
+    }
+
+    /// As [`Connection::send`]; the bare entity tag of the answer, and its body, held whole.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub(crate) async fn ask(&mut self, request: Request<Payload>) -> Result<(String, Vec<u8>)> {
+        let answer = self.answer(request).await?;
+        let etag = answer.headers().get(ETAG).and_then(|value| value.to_str().ok());
+        let etag = etag.unwrap_or_default().trim_matches('"').to_owned();
+        Ok((etag, answer.into_body().collect().await?.to_bytes().to_vec()))
     }
 
     /// As [`Connection::send`], and every byte must be that of a [`Payload`].

@@ -122,12 +122,40 @@ impl Target {
     /// Asks for signed URLs; `body` is JSON.
     pub(crate) fn presign(&self, body: Bytes) -> Result<Request<Payload>> {
         let request = self.bearer(Method::POST, "/v1/presign").header(CONTENT_LENGTH, body.len());
-        Ok(request.body(Payload::of(body))?)
+        Ok(request.body(Payload::held(body))?)
     }
 
     /// The cheapest answer that a component gives.
     pub(crate) fn healthz(&self) -> Result<Request<Payload>> {
         Ok(self.bearer(Method::GET, "/healthz").body(Payload::empty())?)
+    }
+
+    /// An operation of SeaweedFS on `documents`.
+    pub(crate) fn direct(&self, action: &impl Action, body: Payload) -> Result<Request<Payload>> {
+        Ok(self.signed(action).body(body)?)
+    }
+
+    /// A request to Holdfast with its token.
+    pub(crate) fn holdfast(
+        &self,
+        method: Method,
+        path: &str,
+        body: Payload,
+    ) -> Result<Request<Payload>> {
+        let request = self.bearer(method, path);
+        let request = match body.content_length() {
+            Some(bytes) => request.header(CONTENT_LENGTH, bytes),
+            None => request,
+        };
+        Ok(request.body(body)?)
+    }
+
+    /// A request by a URL that SeaweedFS takes as it is.
+    pub(crate) fn by_url(&self, url: &str, body: Payload) -> Result<Request<Payload>> {
+        let authority = self.authority(Side::Direct);
+        let path = url.split_once(authority).context("a URL of SeaweedFS")?.1;
+        let request = Request::builder().method(Method::PUT).uri(path).header(HOST, authority);
+        Ok(request.header(CONTENT_LENGTH, body.bytes()).body(body)?)
     }
 
     fn signed(&self, action: &impl Action) -> Builder {

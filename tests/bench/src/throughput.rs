@@ -78,6 +78,6 @@ pub(crate) fn table(title: &str, rounds: &Rounds) -> Table {
     table
 }
 
-fn mb_per_second(bytes: u64, start: Instant) -> f64 {
+pub(crate) fn mb_per_second(bytes: u64, start: Instant) -> f64 {
     bytes as f64 / 1e6 / start.elapsed().as_secs_f64()
 }

@@ -1,5 +1,6 @@
 //! `/v1/multipart`: files in parts.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -555,10 +556,29 @@ async fn between_complete_and_commit(api: &Api) -> Result<()> {
     Ok(())
 }
 
+/// Its key-value store is lost with it: nothing that was acknowledged is only there.
 async fn restart_host(api: &Api) -> Result<()> {
     api.stack.host().kill9();
+    let lost = find(api.stack.data(), "key-value.redb")?.context("the key-value store")?;
+    std::fs::remove_file(lost)?;
     api.stack.host().restart().await?;
     api.stack.host().wait_ready("/readyz").await
+}
+
+/// The file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|it| it == name) {
+            return Ok(Some(path));
+        }
+        let is_folder = std::fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir());
+        // PostgreSQL and SeaweedFS delete files of theirs meanwhile.
+        if is_folder && let Ok(Some(found)) = find(&path, name) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// What an Abort freed is gone only then.

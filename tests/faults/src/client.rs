@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 use crate::content::sha;
@@ -88,6 +88,12 @@ impl Client {
     pub(crate) fn delete(&self, key: &Key) -> RequestBuilder {
         let url = format!("{}/v1/objects/{}/{}", self.base, key.bucket, key.name);
         self.http.delete(url).bearer_auth(&self.token)
+    }
+
+    /// A request to `/v1/multipart` or to what is below it.
+    pub(crate) fn multipart(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/v1/multipart{path}", self.base);
+        self.http.request(method, url).bearer_auth(&self.token)
     }
 
     /// `POST` to a route of the operator.

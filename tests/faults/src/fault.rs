@@ -77,9 +77,10 @@ impl Fault {
         matches!(self, Self::KillPostgres | Self::KillAll)
     }
 
-    /// May a PUT that SeaweedFS began to take hang in it for seconds?
+    /// May a PUT that SeaweedFS began to take hang in it for seconds? Until its volume server is registered again,
+    /// for up to five seconds after a start, it tries again inside.
     pub(crate) fn strains_seaweedfs(self) -> bool {
-        matches!(self, Self::PauseSeaweedFs | Self::FullDisk)
+        matches!(self, Self::KillSeaweedFs | Self::KillAll | Self::PauseSeaweedFs | Self::FullDisk)
     }
 
     pub(crate) fn is_pause(self) -> bool {

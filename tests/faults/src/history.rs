@@ -21,6 +21,8 @@ pub(crate) enum Way {
     Spliced,
     /// Without its length.
     Chunked,
+    /// In parts, which are sent again until each is acknowledged, and then completed.
+    Parts,
     /// The client leaves in the middle of the body, so that it must never be seen.
     Cut,
     Delete,

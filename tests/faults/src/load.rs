@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use reqwest::Body;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::Client;
@@ -28,6 +29,10 @@ const MEDIUM_BYTES: u64 = 256 * 1_024;
 const LARGE_BYTES: u64 = 8 * 1_024 * 1_024;
 /// A streamed body is sent in pieces of this size, in bytes.
 const PIECE_BYTES: usize = 32 * 1_024;
+/// The size of a part, in bytes: the least that there may be.
+const PART_BYTES: usize = 5 * 1_024 * 1_024;
+/// How often a client of an upload in parts sends one request.
+const PATIENCE: u64 = 4;
 /// Keys that all clients of a round share.
 const SHARED_KEYS: u64 = 12;
 /// Where objects go: a private bucket and a public one.
@@ -88,7 +93,9 @@ impl World {
                 request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(cut(bytes)))
             }
             Way::Cut => request.body(Body::wrap_stream(cut(bytes))),
-            Way::Chunked | Way::Delete => request.body(Body::wrap_stream(pieces(bytes, slow))),
+            Way::Chunked | Way::Parts | Way::Delete => {
+                request.body(Body::wrap_stream(pieces(bytes, slow)))
+            }
         };
         self.under_way.fetch_add(1, Ordering::SeqCst);
         let start = self.now();
@@ -110,6 +117,79 @@ impl World {
         });
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         acknowledged
+    }
+
+    /// Uploads in parts, as a client does that does not give up at once, and notes what came of it.
+    async fn put_parts(&self, key: &Arc<Key>, size: u64) {
+        let id = self.write_id();
+        let bytes = content(id, usize::try_from(size).unwrap_or_default());
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let start = self.now();
+        let outcome = match self.send_parts(key, &bytes).await {
+            Ok(complete) => self.complete(&complete).await,
+            // It was never completed, so it must never be seen.
+            Err(status) => Outcome::Refused { status },
+        };
+        let version = match &outcome {
+            Outcome::Acknowledged { version, .. } => Some(version.clone()),
+            _ => None,
+        };
+        self.history.note().writes.push(Write {
+            id,
+            key: Arc::clone(key),
+            way: Way::Parts,
+            size,
+            sha: sha(&bytes),
+            start,
+            end: self.now(),
+            outcome,
+            version,
+        });
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Sends every part until it is acknowledged; answers where to complete them, or the status that ended it.
+    async fn send_parts(&self, key: &Key, bytes: &Bytes) -> Result<String, u16> {
+        let new = json!({"bucket": key.bucket, "key": key.name, "size": bytes.len(), "partSize": PART_BYTES});
+        let create = self.client.multipart(Method::POST, "").body(new.to_string());
+        let answer = self.client.send(create).await.map_err(|_| 0_u16)?;
+        let created: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let id = created["id"].as_str().filter(|_| answer.status == 201).ok_or(answer.status)?;
+        let mut rest = bytes.clone();
+        for number in 1.. {
+            let part = rest.split_to(rest.len().min(PART_BYTES));
+            let mut last = 0;
+            for attempt in 1..=PATIENCE {
+                let path = format!("/{id}/parts/{number}");
+                let put = self.client.multipart(Method::PUT, &path).body(part.clone());
+                last = self.client.send(put).await.map_or(0, |answer| answer.status);
+                if last == 200 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(200 * attempt)).await;
+            }
+            if last != 200 {
+                return Err(last);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Ok(format!("/{id}/complete"))
+    }
+
+    /// Completes, again where nobody knows what became of it.
+    async fn complete(&self, path: &str) -> Outcome {
+        let mut attempt = 1;
+        loop {
+            let outcome = self.client.write(self.client.multipart(Method::POST, path)).await;
+            let unknown = matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown { .. });
+            if !unknown || attempt == PATIENCE {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(200 * attempt)).await;
+            attempt += 1;
+        }
     }
 
     async fn delete(&self, key: &Arc<Key>) {
@@ -287,7 +367,11 @@ async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
             };
             world.get(shared, Some(range)).await;
         }
-        90..93 => world.leave(shared).await,
+        90..92 => world.leave(shared).await,
+        92..93 => {
+            let size = rng.log(1_024..2 * LARGE_BYTES);
+            world.put_parts(shared, size).await;
+        }
         93..95 => world.tick().await,
         _ => world.delete(shared).await,
     }

@@ -548,9 +548,11 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
             let error = match self.blobs.join(at, &session.upload_id, parts).await {
                 Joined::Yes(_) => return Ok(()),
                 Joined::Refused(error) => {
-                    // Taken back where nobody else may have asked for the same.
-                    self.catalog.reopen_session(caller, session.version).await?;
-                    return Err(error);
+                    // Taken back where nobody else may have asked for the same; else another one may yet be joined.
+                    if self.catalog.reopen_session(caller, session.version).await? {
+                        return Err(error);
+                    }
+                    return Err(Error::unavailable("The object store", error));
                 }
                 Joined::NoSuchUpload => {
                     Error::unavailable("The object store", "it knows no such upload")

@@ -414,6 +414,12 @@ fn a_refused_complete_opens_the_session_again() {
         (vec!["start".to_owned(), "reopen".to_owned()], State::Open)
     );
     assert_eq!(case.calls(), ["join"]);
+
+    // Not where another Complete may be under way.
+    let mut second = self::case(&["refused"]);
+    second.catalog.reopens = false;
+    assert_eq!(second.complete().expect_err("unknown").code, Code::ServiceUnavailable);
+    assert_eq!(second.state(), State::Completing);
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use holdfast_s3::{
-    Action, Checksum, ChecksumAlgorithm, Credentials, DeleteObject, Endpoint, GetObject,
-    HeadObject, ListObjectsV2, PutObject, SignedRequest,
+    AbortMultipartUpload, Action, Checksum, ChecksumAlgorithm, CompleteMultipartUpload,
+    CreateMultipartUpload, Credentials, DeleteObject, Endpoint, GetObject, HeadObject,
+    ListMultipartUploads, ListObjectsV2, ListParts, PartNumber, PutObject, SignedRequest,
+    UploadPart,
 };
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
@@ -196,6 +198,27 @@ proptest! {
             },
             at,
         )?;
+    }
+
+    #[test]
+    fn any_upload_in_parts_is_accepted(
+        key in keys(),
+        upload_id in any::<String>(),
+        number in 1_u16..=10_000,
+        content_length in any::<Option<u64>>(),
+        marker in any::<Option<u16>>(),
+        at in moments(),
+    ) {
+        let (bucket, key, upload_id) = ("b", key.as_str(), upload_id.as_str());
+        let part_number = PartNumber::new(number).unwrap();
+        let checksum = Some(Checksum::Compute(ChecksumAlgorithm::Crc64Nvme));
+        check(&CreateMultipartUpload { bucket, key, content_type: "text/plain" }, at)?;
+        check(&UploadPart { bucket, key, upload_id, part_number, content_length, checksum }, at)?;
+        let list = ListParts { bucket, key, upload_id, part_number_marker: marker, max_parts: marker };
+        check(&list, at)?;
+        check(&CompleteMultipartUpload { bucket, key, upload_id }, at)?;
+        check(&AbortMultipartUpload { bucket, key, upload_id }, at)?;
+        check(&ListMultipartUploads { bucket, prefix: key }, at)?;
     }
 
     #[test]

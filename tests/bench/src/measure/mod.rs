@@ -9,6 +9,7 @@ mod large_put;
 mod large_put_chunked;
 mod latency;
 mod memory;
+mod multipart;
 mod presign;
 mod size;
 mod small_get;
@@ -50,6 +51,7 @@ async fn one(bench: &Bench, measurement: Measurement) -> Result<Table> {
         Measurement::LargePut => large_put::measure(bench).await,
         Measurement::LargePutChunked => large_put_chunked::measure(bench).await,
         Measurement::LargeGet => large_get::measure(bench).await,
+        Measurement::Multipart => multipart::measure(bench).await,
         Measurement::SmallPut => small_put::measure(bench).await,
         Measurement::SmallGet => small_get::measure(bench).await,
         Measurement::HotGet => hot_get::measure(bench).await,

@@ -65,6 +65,15 @@ pub(super) async fn expire(database: &Client, what: Expire) -> Result<()> {
         set due_at     = clock_timestamp() - interval '1 second',
             deleted_at = deleted_at - interval '11 minutes'
         where state = 'aborting'";
+    // Who completes has left; what S3 does not have after this long, it never will.
+    const SESSIONS: &str = "
+        update holdfast.upload_session s
+        set due_at        = clock_timestamp() - interval '1 second',
+            completing_at = s.completing_at - interval '2 hours',
+            expires_at    = clock_timestamp() - interval '1 second'
+        from holdfast.version v
+        where v.id = s.version and v.state = 'pending' and s.completing_at is not null";
+    database.execute(SESSIONS, &[]).await?;
     if matches!(what, Expire::Leases) {
         database.execute(LEASES, &[]).await?;
     }

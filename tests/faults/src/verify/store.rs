@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use holdfast_dev::S3Client;
-use holdfast_s3::{HeadObject, ListObjectsV2};
+use holdfast_s3::{HeadObject, ListMultipartUploads, ListObjectsV2};
 
 use super::{Kind, Options, Row, Violation};
 use crate::ledger::Ledger;
@@ -23,6 +23,12 @@ pub(super) async fn check(
     let mut wrong = Vec::new();
     let mut unlisted = HashSet::new();
     for bucket in ["documents", "avatars", "templates", "batches", "assets"] {
+        let uploads = ListMultipartUploads { bucket, prefix: "" };
+        let uploads = ListMultipartUploads::parse(&s3.call(&uploads, "").await?)?;
+        wrong.extend(uploads.into_iter().map(|upload| {
+            let text = format!("{bucket}/{} has parts, and its upload is over", upload.key);
+            Violation { kind: Kind::Orphan, text }
+        }));
         let mut blobs = list(s3, bucket).await?;
         let mut ended = BTreeMap::new();
         for row in rows.iter().filter(|row| row.bucket == bucket) {
