@@ -11,7 +11,7 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 7] = [
+pub(crate) const COMPONENTS: [&str; 8] = [
     "holdfast-upload",
     "holdfast-download",
     "holdfast-multipart",

@@ -296,6 +296,7 @@ fn caller() -> Caller {
         principal: Principal { sub: "alice".to_owned(), roles: vec![], scopes: None },
         ip: String::new(),
         request_id: "r".to_owned(),
+        grant: None,
     }
 }
 

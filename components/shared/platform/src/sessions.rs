@@ -314,6 +314,7 @@ impl PgCatalog<'_> {
                         principal,
                         ip: String::new(),
                         request_id: request_id.to_owned(),
+                        grant: None,
                     },
                     hopeless: row.boolean(4)?,
                 })
