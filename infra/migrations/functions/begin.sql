@@ -3,7 +3,8 @@
 --
 -- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, EntityTooLarge, InvalidContentType,
 -- PreconditionFailed, QuotaExceeded, IdempotencyKeyInUse, IdempotencyKeyReused. Repeating it with the same version
--- is safe. With a grant, an upload token's, the write stays within it and is a use of it. `repeated` is what another version under the same idempotency key was committed as: nothing was begun then.
+-- is safe. With a grant, an upload token's, the write stays within it and is a use of it. `repeated` is what another
+-- version under the same idempotency key was committed as: nothing was begun then.
 --
 -- A crash may forget it (`synchronous_commit` off): the blob is then one without a row, which the
 -- reconciler finds. Whoever hands the answer to a client (presign, multipart) sets it on again after the call.

@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 
 use crate::digest::{Digests, hex};
 use crate::error::{Code, Error};
-use crate::limits::{COMMIT_ATTEMPTS, MAX_PARTS, SNIFF_BYTES};
+use crate::limits::{COMMIT_ATTEMPTS, SNIFF_BYTES};
 use crate::names::{BucketName, ObjectKey, VersionId};
-use crate::parts::Plan;
+use crate::parts::{Plan, check_any};
 use crate::ports::{
     Blobs, Caller, Catalog, Clock, Commit, Committed, ContentHeaders, Target, Verify,
 };
@@ -56,7 +56,7 @@ pub struct Created {
 /// A part that S3 acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// 1 to [`MAX_PARTS`].
+    /// 1 to [`crate::limits::MAX_PARTS`].
     pub number: u16,
     /// In bytes.
     pub size: u64,
@@ -382,7 +382,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
     ) -> Result<(Part, Recorded), Error> {
         let NewPart { number, length, body, declared, epoch } = part;
         // Before SQL: what no upload takes is no row of its own.
-        Plan { part_size: u64::from(MAX_PARTS), size: None }.check(number, length)?;
+        check_any(number, length)?;
         let verify = verifiable(&declared)?;
         let target = self.catalog.open_part(caller, version, epoch, number, length).await?;
         target.plan.check(number, length)?;

@@ -71,14 +71,10 @@ impl Plan {
     /// # Errors
     /// [`Code::InvalidArgument`], [`Code::InvalidPart`] or [`Code::EntityTooLarge`], naming what it has to be.
     pub fn check(&self, number: u16, length: u64) -> Result<(), Error> {
-        let last = self.count().unwrap_or(MAX_PARTS);
-        if !(1..=last).contains(&number) {
+        check_any(number, length)?;
+        if let Some(last) = self.count().filter(|last| number > *last) {
             let message = format!("A part of this upload has a number from 1 to {last}");
             return Err(Error::new(Code::InvalidArgument, message));
-        }
-        if length > MAX_PART_BYTES {
-            let message = format!("A part may have at most {MAX_PART_BYTES} bytes");
-            return Err(Error::new(Code::EntityTooLarge, message).rule("limits.maxPartBytes"));
         }
         match self.length_of(number) {
             Some(planned) if planned != length => {
@@ -88,6 +84,22 @@ impl Plan {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether any upload may have a part of this number and of this many bytes.
+///
+/// # Errors
+/// [`Code::InvalidArgument`] or [`Code::EntityTooLarge`].
+pub fn check_any(number: u16, length: u64) -> Result<(), Error> {
+    if !(1..=MAX_PARTS).contains(&number) {
+        let message = format!("A part has a number from 1 to {MAX_PARTS}");
+        return Err(Error::new(Code::InvalidArgument, message));
+    }
+    if length > MAX_PART_BYTES {
+        let message = format!("A part may have at most {MAX_PART_BYTES} bytes");
+        return Err(Error::new(Code::EntityTooLarge, message).rule("limits.maxPartBytes"));
+    }
+    Ok(())
 }
 
 /// The numbers from 1 to `last` that are not among `there`, which is sorted, as ranges with both ends.
