@@ -316,7 +316,9 @@ async fn quota(api: Api) -> Result<()> {
     // Without a size it gets what there is, and no more.
     let id = create(&api, &json!({"bucket": bucket, "key": "k"})).await?;
     expect(part(&api, &id, 1, &noise(15 * MIB)), 200).await?;
-    refused(part(&api, &id, 2, &noise(6 * MIB)), 403, "QuotaExceeded").await?;
+    expect(part(&api, &id, 2, &noise(5 * MIB)), 200).await?;
+    // One byte more. Of a large body the refusal could be lost: the connection ends while it is still being sent.
+    refused(part(&api, &id, 3, b"x"), 403, "QuotaExceeded").await?;
     expect(part(&api, &id, 2, &noise(MIB)), 200).await?;
     expect(complete(&api, &id), 200).await?;
     let live = format!("select live_bytes from holdfast.usage('{bucket}', null)");
