@@ -1,27 +1,14 @@
 //! Sessions and objects, as the client reads them.
 
-use holdfast_core::digest::base64;
 use holdfast_core::multipart::{Created, NewUpload, Session, State};
 use holdfast_core::parts::missing;
 use holdfast_core::ports::{Commit, Committed};
 use holdfast_core::timestamp::rfc3339;
 use holdfast_platform::app::Context;
 use holdfast_platform::sessions::Listed;
+use holdfast_platform::stored;
 use holdfast_web::multipart::ROUTE;
-use holdfast_web::path;
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
-
-/// Where the file is read again.
-const DOWNLOAD_ROUTE: &str = "/v1/download/";
-
-/// What every answer has; none may be kept by anybody.
-pub(crate) fn headers(context: &Context) -> HeaderMap {
-    let mut headers = context.headers();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers
-}
 
 /// Where a session is.
 pub(crate) fn session_url(context: &Context, id: &str) -> String {
@@ -110,19 +97,5 @@ pub(crate) fn object(
     commit: &Commit,
     committed: &Committed,
 ) -> Value {
-    let crc = commit.crc64nvme.as_ref().map(|value| format!("crc64nvme={value}"));
-    let sha256 = commit.digests.sha256.map(|value| format!("sha-256={}", base64(&value)));
-    let route = format!("{}{DOWNLOAD_ROUTE}", context.app.config.public_url);
-    json!({
-        "bucket": session.bucket,
-        "key": session.key,
-        "version": commit.version.to_string(),
-        "size": commit.size,
-        "contentType": commit.content_type,
-        "foundType": commit.found_type,
-        "etag": commit.etag,
-        "digest": crc.or(sha256),
-        "url": path::encode(&route, &session.bucket, &session.key),
-        "createdAt": committed.committed_at(),
-    })
+    stored::body(context, &session.bucket, &session.key, commit, committed)
 }

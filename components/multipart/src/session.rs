@@ -29,7 +29,7 @@ pub(crate) async fn create(context: &Context, inbound: Inbound) -> Result<Respon
     let new = parse::create(&inbound.body.read_whole(MAX_BODY_BYTES).await?)?;
     let steps = Steps::of(context)?;
     let created = steps.multipart().create(&context.caller, &new).await?;
-    let mut headers = render::headers(context);
+    let mut headers = context.no_store();
     let url = render::session_url(context, &created.version.to_string());
     headers.insert(LOCATION, HeaderValue::try_from(url).map_err(Error::internal)?);
     headers.insert(EPOCH, HeaderValue::from(1));
@@ -62,11 +62,11 @@ pub(crate) async fn list(context: &Context, inbound: &Inbound) -> Result<Respons
     sessions.truncate(shown);
     let next = sessions.last().filter(|_| more).map(|session| session.version.clone());
     if inbound.method == Method::HEAD {
-        return Ok(reply::empty(200, &render::headers(context)));
+        return Ok(reply::empty(200, &context.no_store()));
     }
     let uploads: Vec<_> = sessions.iter().map(|it| render::listed(context, it)).collect();
     let answer = json!({ "uploads": uploads, "cursor": next });
-    Ok(reply::json(200, render::headers(context), &answer))
+    Ok(reply::json(200, context.no_store(), &answer))
 }
 
 /// `PUT /v1/multipart/{id}/parts/{number}`
@@ -88,7 +88,7 @@ pub(crate) async fn part(
     };
     let steps = Steps::of(context)?;
     let (part, recorded) = steps.multipart().put_part(&context.caller, id, part).await?;
-    let mut headers = render::headers(context);
+    let mut headers = context.no_store();
     let etag = ETag::strong(&part.etag).to_string();
     headers.insert(ETAG, HeaderValue::try_from(etag).map_err(Error::internal)?);
     headers.insert(EPOCH, HeaderValue::from(recorded.epoch));
@@ -110,7 +110,7 @@ pub(crate) async fn status(
 ) -> Result<Response, Error> {
     let steps = Steps::of(context)?;
     let session = steps.multipart().status(&context.caller, id).await?;
-    let mut headers = render::headers(context);
+    let mut headers = context.no_store();
     headers.insert(EPOCH, HeaderValue::from(session.epoch));
     if inbound.method == Method::HEAD {
         return Ok(reply::empty(200, &headers));
@@ -122,7 +122,7 @@ pub(crate) async fn status(
 pub(crate) async fn resume(context: &Context, id: VersionId) -> Result<Response, Error> {
     let steps = Steps::of(context)?;
     let session = steps.multipart().resume(&context.caller, id).await?;
-    let mut headers = render::headers(context);
+    let mut headers = context.no_store();
     headers.insert(EPOCH, HeaderValue::from(session.epoch));
     Ok(reply::json(200, headers, &render::session(context, &session)))
 }
@@ -138,7 +138,7 @@ pub(crate) async fn complete(
     let steps = Steps::of(context)?;
     let done = steps.multipart().complete(&context.caller, id, epoch, named.as_deref()).await?;
     let (session, commit, committed) = done;
-    let mut headers = render::headers(context);
+    let mut headers = context.no_store();
     let etag = ETag::strong(&commit.etag).to_string();
     headers.insert(ETAG, HeaderValue::try_from(etag).map_err(Error::internal)?);
     let object = render::object(context, &session, &commit, &committed);
@@ -149,5 +149,5 @@ pub(crate) async fn complete(
 pub(crate) async fn abort(context: &Context, id: VersionId) -> Result<Response, Error> {
     let steps = Steps::of(context)?;
     steps.multipart().abort(&context.caller, id).await?;
-    Ok(reply::empty(204, &render::headers(context)))
+    Ok(reply::empty(204, &context.no_store()))
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use wasip3::http::types::Response;
 
-use crate::{Steps, render};
+use crate::Steps;
 
 /// Signs, and writes down before that S3 may have parts that SQL does not know.
 pub(crate) async fn sign(
@@ -67,5 +67,5 @@ pub(crate) async fn sign(
     let expires = at + lives;
     let answer =
         json!({ "parts": parts, "expiresAt": rfc3339(expires.unix_timestamp() * 1_000_000) });
-    Ok(reply::json(200, render::headers(context), &answer))
+    Ok(reply::json(200, context.no_store(), &answer))
 }

@@ -11,8 +11,8 @@ use holdfast_platform::reply;
 use holdfast_web::api_key::ApiKey;
 use holdfast_web::key_request::{KeyRequest, MAX_BODY_BYTES};
 use holdfast_web::path::Query;
-use http::header::{CACHE_CONTROL, LOCATION};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use http::header::LOCATION;
 use serde_json::json;
 use uuid::Uuid;
 use wasip3::http::types::Response;
@@ -63,7 +63,7 @@ async fn create(context: &Context, inbound: Inbound) -> Result<Response, Error> 
     };
     let config = &context.app.config;
     let shown = api_keys::create(&config.database_url, &key, &new, caller).await?;
-    let mut headers = headers(context);
+    let mut headers = context.no_store();
     let location = format!("{}{ROUTE}/{}", config.public_url, shown.id);
     headers.insert(LOCATION, HeaderValue::try_from(location).map_err(Error::internal)?);
     let mut answer = serde_json::to_value(shown).map_err(Error::internal)?;
@@ -100,9 +100,9 @@ async fn list(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
     let next = keys.last().filter(|_| more).map(|key| key.id.clone());
     let answer = json!({ "keys": keys, "cursor": next });
     if inbound.method == http::Method::HEAD {
-        return Ok(reply::empty(200, &headers(context)));
+        return Ok(reply::empty(200, &context.no_store()));
     }
-    Ok(reply::json(200, headers(context), &answer))
+    Ok(reply::json(200, context.no_store(), &answer))
 }
 
 fn cursor(text: &str) -> Result<String, Error> {
@@ -116,11 +116,5 @@ async fn revoke(context: &Context, id: &str) -> Result<Response, Error> {
     let id = Uuid::try_parse(id)
         .map_err(|_| Error::new(Code::NoSuchApiKey, "There is no such API key"))?;
     api_keys::revoke(&context.app.config.database_url, &id.to_string(), &context.caller).await?;
-    Ok(reply::empty(204, &headers(context)))
-}
-
-fn headers(context: &Context) -> HeaderMap {
-    let mut headers = context.headers();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers
+    Ok(reply::empty(204, &context.no_store()))
 }

@@ -9,16 +9,13 @@ use holdfast_platform::app::Context;
 use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
-use holdfast_platform::{grants, reply};
+use holdfast_platform::{grants, reply, stored};
 use holdfast_web::conditional::ETag;
-use holdfast_web::path::{self, Query};
+use holdfast_web::path::Query;
 use holdfast_web::signed_url::SignedUrl;
 use http::HeaderValue;
 use http::header::{ETAG, LOCATION};
-use serde_json::json;
 use wasip3::http::types::Response;
-
-use crate::{headers, sign};
 
 pub(crate) async fn post(
     context: &Context,
@@ -38,26 +35,12 @@ pub(crate) async fn post(
     let completer = Completer { catalog: &catalog, blobs: &blobs, clock: &WasiClock };
     let (commit, committed) = completer.complete(&context.caller, &put).await?;
 
-    let route = format!("{}{}", config.public_url, sign::DOWNLOAD);
-    let url = path::encode(&route, &put.bucket, &put.key);
     let text = |value: String| HeaderValue::try_from(value).map_err(Error::internal);
-    let mut headers = headers(context);
+    let mut headers = context.no_store();
     headers.insert(ETAG, text(ETag::strong(&commit.etag).to_string())?);
     if committed.created {
-        headers.insert(LOCATION, text(url.clone())?);
+        headers.insert(LOCATION, text(stored::url(context, &put.bucket, &put.key))?);
     }
-    // As an upload answers.
-    let body = json!({
-        "bucket": put.bucket,
-        "key": put.key,
-        "version": commit.version.to_string(),
-        "size": commit.size,
-        "contentType": commit.content_type,
-        "foundType": commit.found_type,
-        "etag": commit.etag,
-        "digest": commit.crc64nvme.as_ref().map(|value| format!("crc64nvme={value}")),
-        "url": url,
-        "createdAt": committed.committed_at(),
-    });
+    let body = stored::body(context, &put.bucket, &put.key, &commit, &committed);
     Ok(reply::json(if committed.created { 201 } else { 200 }, headers, &body))
 }

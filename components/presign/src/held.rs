@@ -13,7 +13,7 @@ use http::HeaderValue;
 use http::header::LOCATION;
 use wasip3::http::types::Response;
 
-use crate::{SHARES, TOKENS, authenticated, headers, list, missing, revoke};
+use crate::{SHARES, TOKENS, authenticated, list, missing, revoke};
 
 /// One of the two.
 pub(crate) struct Kind {
@@ -72,7 +72,7 @@ async fn create(context: &Context, inbound: Inbound, kind: &Kind) -> Result<Resp
         answer["token"] = text.into();
         answer
     };
-    let mut headers = headers(context);
+    let mut headers = context.no_store();
     let location = format!("{}{}/{id}", config.public_url, kind.route);
     headers.insert(LOCATION, HeaderValue::try_from(location).map_err(Error::internal)?);
     Ok(reply::json(201, headers, &answer))

@@ -10,8 +10,6 @@ use holdfast_core::error::{Code, Error};
 use holdfast_platform::app::{Context, serve};
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{grants, reply};
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue};
 use wasip3::http::types::{Request, Response};
 
 /// What the paths of signed URLs begin with.
@@ -82,12 +80,5 @@ fn authenticated(context: &Context) -> Result<(), Error> {
 
 async fn revoke(context: &Context, id: &str, kinds: &[&str]) -> Result<Response, Error> {
     grants::revoke(&context.app.config.database_url, id, kinds, &context.caller).await?;
-    Ok(reply::empty(204, &headers(context)))
-}
-
-/// The headers of an answer that nobody keeps.
-fn headers(context: &Context) -> HeaderMap {
-    let mut headers = context.headers();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers
+    Ok(reply::empty(204, &context.no_store()))
 }

@@ -11,8 +11,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use wasip3::http::types::Response;
 
-use crate::headers;
-
 /// Of a page, unless said otherwise.
 const DEFAULT_LIMIT: i32 = 50;
 
@@ -96,9 +94,9 @@ pub(crate) async fn page(
     let next = found.last().filter(|_| more).map(|grant| grant.id.clone());
     let found: Vec<_> = found.into_iter().map(show).collect::<Result<_, _>>()?;
     if inbound.method == http::Method::HEAD {
-        return Ok(reply::empty(200, &headers(context)));
+        return Ok(reply::empty(200, &context.no_store()));
     }
-    Ok(reply::json(200, headers(context), &json!({ name: found, "cursor": next })))
+    Ok(reply::json(200, context.no_store(), &json!({ name: found, "cursor": next })))
 }
 
 fn limit(text: &str) -> Result<i32, Error> {

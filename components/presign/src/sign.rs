@@ -13,19 +13,16 @@ use holdfast_platform::app::Context;
 use holdfast_platform::clock::{WasiClock, random_bytes};
 use holdfast_platform::grants::{self, Granted};
 use holdfast_platform::inbound::Inbound;
-use holdfast_platform::{log, reply};
+use holdfast_platform::{log, reply, stored};
 use holdfast_s3::{Action as _, GetObject, PutObject};
 use holdfast_web::presign_request::{self, Asked, PresignRequest, Purpose};
 use holdfast_web::signed_url::{Class, SignedUrl};
-use holdfast_web::{disposition, path, problem};
+use holdfast_web::{disposition, problem};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use wasip3::http::types::Response;
 
-use crate::{PRESIGN, headers};
-
-/// Where signed URLs lead.
-pub(crate) const DOWNLOAD: &str = "/v1/download/";
+use crate::PRESIGN;
 
 pub(crate) async fn post(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     let Asked { requests, many } =
@@ -54,7 +51,7 @@ pub(crate) async fn post(context: &Context, inbound: Inbound) -> Result<Response
         answers.push(answer);
     }
     if !many && let Some(answer) = answers.pop() {
-        return Ok(reply::json(200, headers(context), &answer?));
+        return Ok(reply::json(200, context.no_store(), &answer?));
     }
     let answers = answers.into_iter().map(|answer| {
         answer.unwrap_or_else(|error| {
@@ -62,7 +59,7 @@ pub(crate) async fn post(context: &Context, inbound: Inbound) -> Result<Response
             problem::part(&error)
         })
     });
-    Ok(reply::json(200, headers(context), &answers.collect()))
+    Ok(reply::json(200, context.no_store(), &answers.collect()))
 }
 
 /// A request as `holdfast.presign` has it.
@@ -120,8 +117,7 @@ fn render(
                 ip: client_ip.as_deref(),
                 cacheable: *cacheable,
             };
-            let route = format!("{}{DOWNLOAD}", context.app.config.public_url);
-            let path = path::encode(&route, request.bucket.as_str(), request.key.as_str());
+            let path = stored::url(context, request.bucket.as_str(), request.key.as_str());
             let query = signed.to_query(context.app.url_secret()?);
             json!({ "url": format!("{path}?{query}"), "method": "GET", "headers": {}, "revocable": true })
         }

@@ -1,19 +1,15 @@
 //! What was stored, as the client reads it.
 
-use holdfast_core::digest::base64;
 use holdfast_core::error::Error;
 use holdfast_core::upload::{Upload, Uploaded};
 use holdfast_platform::app::Context;
-use holdfast_platform::reply;
+use holdfast_platform::{reply, stored};
 use holdfast_web::conditional::ETag;
-use holdfast_web::{digests, path};
+use holdfast_web::digests;
 use http::header::{ETAG, LOCATION};
 use http::{HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::Value;
 use wasip3::http::types::Response;
-
-/// Where the file is read again.
-const DOWNLOAD_ROUTE: &str = "/v1/download/";
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -25,20 +21,7 @@ pub(crate) fn status(uploaded: &Uploaded) -> u16 {
 /// The body; it says all there is to know.
 pub(crate) fn body(context: &Context, upload: &Upload, uploaded: &Uploaded) -> Value {
     let Uploaded { commit, committed, .. } = uploaded;
-    let crc = commit.crc64nvme.as_ref().map(|value| format!("crc64nvme={value}"));
-    let sha256 = commit.digests.sha256.map(|value| format!("sha-256={}", base64(&value)));
-    json!({
-        "bucket": upload.bucket.as_str(),
-        "key": upload.key.as_str(),
-        "version": commit.version.to_string(),
-        "size": commit.size,
-        "contentType": commit.content_type,
-        "foundType": commit.found_type,
-        "etag": commit.etag,
-        "digest": crc.or(sha256),
-        "url": url(context, upload),
-        "createdAt": committed.committed_at(),
-    })
+    stored::body(context, upload.bucket.as_str(), upload.key.as_str(), commit, committed)
 }
 
 /// The answer to a PUT.
@@ -52,7 +35,10 @@ pub(crate) fn one(
     let mut headers = context.headers();
     headers.insert(ETAG, text(ETag::strong(&uploaded.commit.etag).to_string())?);
     if uploaded.committed.created {
-        headers.insert(LOCATION, text(url(context, upload))?);
+        headers.insert(
+            LOCATION,
+            text(stored::url(context, upload.bucket.as_str(), upload.key.as_str()))?,
+        );
     }
     if let Some(value) = digests::repr_digest(digests.sha256.as_ref(), digests.sha512.as_ref()) {
         headers.insert(digests::REPR_DIGEST, value);
@@ -61,9 +47,4 @@ pub(crate) fn one(
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(reply::json(status(uploaded), headers, &body(context, upload, uploaded)))
-}
-
-fn url(context: &Context, upload: &Upload) -> String {
-    let route = format!("{}{DOWNLOAD_ROUTE}", context.app.config.public_url);
-    path::encode(&route, upload.bucket.as_str(), upload.key.as_str())
 }

@@ -1,14 +1,12 @@
 //! The end of a presigned PUT: the client wrote straight to the store, so what is there is looked at, as an upload's
 //! bytes are, and committed.
 
-use crate::digest::Digests;
 use crate::error::{Code, Error};
 use crate::limits::SNIFF_BYTES;
 use crate::names::VersionId;
 use crate::ports::{Blobs, Caller, Catalog, Clock, Commit, Committed, Looked, Target};
 use crate::principal::Principal;
-use crate::sniff::{OCTET_STREAM, found_type};
-use crate::upload::{check_content, commit_surely};
+use crate::upload::{surely, validated};
 
 /// A presigned PUT, as it was agreed.
 #[derive(Clone, Debug)]
@@ -67,26 +65,18 @@ impl<C: Catalog, B: Blobs, K: Clock> Completer<'_, C, B, K> {
         } else {
             self.blobs.look(at, SNIFF_BYTES).await?
         };
-        let Some(Looked { stored, head }) = looked else {
+        let Some(looked) = looked else {
             let message = "Nothing was put to the URL yet; send the file, then complete it";
             return Err(Error::new(Code::NotUploaded, message));
         };
-        if stored.size != Some(put.size) {
+        if looked.stored.size != Some(put.size) {
             return Err(Error::unavailable("The object store", "another length than was signed"));
         }
-        let (declared, found) = (put.content_type.as_deref(), found_type(&head));
-        check_content(put.allowed_types.as_deref(), declared, found)?;
-        let commit = Commit {
-            version: put.version,
-            size: put.size,
-            content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
-            found_type: found.map(str::to_owned),
-            etag: stored.etag,
-            crc64nvme: stored.crc64nvme,
-            digests: Digests::default(),
-        };
+        let (declared, allowed) = (put.content_type.as_deref(), put.allowed_types.as_deref());
+        let commit = validated(put.version, put.size, declared, allowed, looked)?;
         let creator = Caller { principal: put.creator.clone(), ..caller.clone() };
-        let committed = commit_surely(self.catalog, self.clock, &creator, &commit).await?;
+        let committed =
+            surely(self.clock, async || self.catalog.commit(&creator, &commit).await).await?;
         Ok((commit, committed))
     }
 }

@@ -13,13 +13,13 @@ use time::OffsetDateTime;
 
 use crate::digest::{Digests, hex};
 use crate::error::{Code, Error};
-use crate::limits::{COMMIT_ATTEMPTS, SNIFF_BYTES};
+use crate::limits::SNIFF_BYTES;
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::parts::{Plan, check_any};
 use crate::ports::{
     Blobs, Caller, Catalog, Clock, Commit, Committed, ContentHeaders, Target, Verify,
 };
-use crate::sniff::{OCTET_STREAM, check_type, found_type};
+use crate::upload::{surely, validated};
 
 /// An upload that shall be begun.
 #[derive(Clone, Debug)]
@@ -353,7 +353,10 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         let at = Target { bucket: new.bucket.as_str(), s3_key: &s3_key };
         let opened = async {
             let upload_id = self.blobs.create_upload(at).await?;
-            self.again(async || self.catalog.open_session(caller, version, &upload_id).await).await
+            surely(self.clock, async || {
+                self.catalog.open_session(caller, version, &upload_id).await
+            })
+            .await
         };
         if let Err(error) = opened.await {
             // Nobody knows its id, so nobody sends it parts. What fails here is the reaper's.
@@ -395,9 +398,8 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         }
         let part = Part { number, size: length, etag };
         let one = std::slice::from_ref(&part);
-        let recorded = self
-            .again(async || self.catalog.record_parts(caller, version, epoch, one).await)
-            .await?;
+        let record = async || self.catalog.record_parts(caller, version, epoch, one).await;
+        let recorded = surely(self.clock, record).await?;
         Ok((part, recorded))
     }
 
@@ -448,7 +450,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
             Err(error) if error.code == Code::ServiceUnavailable => return Err(error),
             Err(error) => return Err(self.give_up(caller, version, at, error).await),
         };
-        match self.again(async || self.catalog.commit(caller, &commit).await).await {
+        match surely(self.clock, async || self.catalog.commit(caller, &commit).await).await {
             Ok(committed) => Ok((session, commit, committed)),
             Err(error) if error.code == Code::ServiceUnavailable => Err(error),
             Err(error) => Err(self.give_up(caller, version, at, error).await),
@@ -581,24 +583,9 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         if looked.stored.size != Some(size) {
             return Err(torn("another length than its parts"));
         }
-        let found = found_type(&looked.head);
-        let declared = session.content_type.as_deref();
-        if let Some(allowed) = &session.allowed_types
-            && let Err(refused) = check_type(allowed, declared, found)
-        {
-            let message =
-                format!("The bucket takes {}; the content is {refused}", allowed.join(", "));
-            return Err(Error::new(Code::InvalidContentType, message).rule("policy.allowedTypes"));
-        }
-        Ok(Commit {
-            version: session.version,
-            size,
-            content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
-            found_type: found.map(str::to_owned),
-            etag: looked.stored.etag,
-            crc64nvme: looked.stored.crc64nvme,
-            digests: Digests::default(),
-        })
+        let (declared, allowed) =
+            (session.content_type.as_deref(), session.allowed_types.as_deref());
+        validated(session.version, size, declared, allowed, looked)
     }
 
     /// The object is joined and nobody may have it: no Complete is under way that could bring it back.
@@ -614,22 +601,6 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
             let _ = self.blobs.delete(at).await;
         }
         error
-    }
-
-    /// Repeats a step of SQL whose answer never came.
-    async fn again<T>(&self, step: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-        let mut attempt = 1;
-        loop {
-            match step().await {
-                Err(error)
-                    if error.code == Code::ServiceUnavailable && attempt < COMMIT_ATTEMPTS =>
-                {
-                    self.clock.sleep(Duration::from_millis(100 << attempt)).await;
-                    attempt += 1;
-                }
-                answer => return answer,
-            }
-        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::ports::{
     Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
-    ContentHeaders, Gate, Idempotency, Stored, Target, Verify,
+    ContentHeaders, Gate, Idempotency, Looked, Stored, Target, Verify,
 };
 use crate::sniff::{OCTET_STREAM, check_type, found_type};
 
@@ -149,7 +149,8 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             Ok(commit) => commit,
             Err(error) => return Err(self.give_up(&pending, error).await),
         };
-        match commit_surely(self.catalog, self.clock, &upload.caller, &commit).await {
+        match surely(self.clock, async || self.catalog.commit(&upload.caller, &commit).await).await
+        {
             Ok(committed) => Ok(Uploaded { commit, committed, repeated: false }),
             // Unknown, so nothing may be deleted: the reaper looks once the lease is over.
             Err(error) if error.code == Code::ServiceUnavailable => Err(error),
@@ -327,16 +328,14 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
     }
 }
 
-/// Step 4. An answer that never came is asked for again: the step is idempotent.
-pub(crate) async fn commit_surely(
-    catalog: &impl Catalog,
+/// An idempotent step of SQL. An answer that never came is asked for again.
+pub(crate) async fn surely<T>(
     clock: &impl Clock,
-    caller: &Caller,
-    commit: &Commit,
-) -> Result<Committed, Error> {
+    step: impl AsyncFn() -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut attempt = 1;
     loop {
-        match catalog.commit(caller, commit).await {
+        match step().await {
             Err(error) if error.code == Code::ServiceUnavailable && attempt < COMMIT_ATTEMPTS => {
                 clock.sleep(Duration::from_millis(100 << attempt)).await;
                 attempt += 1;
@@ -347,7 +346,7 @@ pub(crate) async fn commit_surely(
 }
 
 /// Whether a policy takes what was declared and what the first bytes show.
-pub(crate) fn check_content(
+fn check_content(
     allowed: Option<&[String]>,
     declared: Option<&str>,
     found: Option<&str>,
@@ -359,6 +358,28 @@ pub(crate) fn check_content(
         return Err(Error::new(Code::InvalidContentType, message).rule("policy.allowedTypes"));
     }
     Ok(())
+}
+
+/// Validates what lies in the store, of which the component saw no byte before; what `commit` is told of it.
+pub(crate) fn validated(
+    version: VersionId,
+    size: u64,
+    declared: Option<&str>,
+    allowed: Option<&[String]>,
+    looked: Looked,
+) -> Result<Commit, Error> {
+    let Looked { stored, head } = looked;
+    let found = found_type(&head);
+    check_content(allowed, declared, found)?;
+    Ok(Commit {
+        version,
+        size,
+        content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
+        found_type: found.map(str::to_owned),
+        etag: stored.etag,
+        crc64nvme: stored.crc64nvme,
+        digests: Digests::default(),
+    })
 }
 
 /// What was sent, and what of it is known to be stored.

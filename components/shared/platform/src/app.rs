@@ -13,7 +13,7 @@ use holdfast_web::client_addr::client_addr;
 use holdfast_web::link::{Secret, split_token, without_secret};
 use holdfast_web::problem::{self, Failed};
 use holdfast_web::request_id::{RequestId, TraceParent};
-use http::header::{ALLOW, CONTENT_RANGE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 use spin_sdk::pg::Connection;
 use spin_sdk::variables;
@@ -175,6 +175,14 @@ impl Context {
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         self.trace.headers()
+    }
+
+    /// The headers of an answer that nobody keeps.
+    #[must_use]
+    pub fn no_store(&self) -> HeaderMap {
+        let mut headers = self.headers();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers
     }
 }
 
