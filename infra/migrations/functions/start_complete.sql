@@ -80,6 +80,11 @@ begin
             end if;
         end if;
 
+        if exists (select from holdfast.upload_part p where p.version = p_version and p.s3_key is not null) then
+            outcome := 'InvalidPart'; rule := 'parts.tail'; detail := 'the last';
+            return;
+        end if;
+
         -- Those that shall be there, from the first to the last.
         select coalesce(max((a.value ->> 0)::int4), (select max(p.part_number) from holdfast.upload_part p where p.version = p_version), 0)
         into last

@@ -19,6 +19,7 @@ mod readme;
 mod reconcile;
 mod shares;
 mod tokens;
+mod tus;
 mod upload;
 mod vanish;
 
@@ -52,6 +53,7 @@ fn main() -> Result<ExitCode> {
     objects::register(&mut suite);
     shares::register(&mut suite);
     tokens::register(&mut suite);
+    tus::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;
