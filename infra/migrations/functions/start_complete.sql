@@ -40,7 +40,7 @@ begin
          join holdfast.bucket b on b.name = o.bucket
     where v.id = p_version;
     if not found or (the.created_by is distinct from p_sub and not 'admin' = any (coalesce(p_roles, '{}')))
-       or (the.state <> 'pending' and the.committed_at is null) or the.upload_id is null then
+       or (the.committed_at is null and (the.state <> 'pending' or the.upload_id is null)) then
         outcome := 'NoSuchUpload'; rule := 'session.state';
         return;
     end if;

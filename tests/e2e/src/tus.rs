@@ -512,7 +512,7 @@ async fn expired(api: Api) -> Result<()> {
 
 async fn by_token(api: Api) -> Result<()> {
     let body =
-        json!({"bucket": "documents", "prefix": "inbox/", "maxUses": 1, "maxBytes": 1_000_000});
+        json!({"bucket": "documents", "prefix": "inbox/", "maxUploads": 1, "maxBytes": 1_000_000});
     let made = api.client.post(format!("{}/v1/tokens", api.url)).bearer_auth(&api.alice);
     let made: Value = json_of(made.body(body.to_string()), 201).await?;
     let token = made["token"].as_str().context("a token")?.to_owned();
@@ -547,7 +547,7 @@ async fn by_token(api: Api) -> Result<()> {
     api.execute(&end("now() - interval '1 second'")).await?;
     refused(send(5, "67890"), 401, "ExpiredToken").await?;
     // Another token of the same creator for the same place goes on with it.
-    let body = json!({"bucket": "documents", "prefix": "inbox/", "maxUses": 1});
+    let body = json!({"bucket": "documents", "prefix": "inbox/", "maxUploads": 1});
     let another = api.client.post(format!("{}/v1/tokens", api.url)).bearer_auth(&api.alice);
     let another: Value = json_of(another.body(body.to_string()), 201).await?;
     let url = url.replace(&token, another["token"].as_str().context("a token")?);
@@ -600,8 +600,7 @@ async fn cross_origin(api: Api) -> Result<()> {
     }
     // A refusal can be read too.
     let refusal =
-        expect(api.client.head(format!("{}/v1/tus/x", api.url)).header("origin", page), 412)
-            .await?;
+        expect(api.client.head(header(&made, "location")).header("origin", page), 412).await?;
     ensure!(header(&refusal, "access-control-allow-origin") == page);
 
     let bucket = api.bucket(&json!({"corsOrigins": ["https://one.example.org"]})).await?;
