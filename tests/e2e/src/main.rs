@@ -2,6 +2,7 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod clients;
 mod conformance;
 mod content;
 mod download;
@@ -47,6 +48,7 @@ fn main() -> Result<ExitCode> {
     vanish::register(&mut suite);
     outage::register(&mut suite);
     presign::register(&mut suite);
+    clients::register(&mut suite);
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
