@@ -1,8 +1,8 @@
 //! Sessions and objects, as the client reads them.
 
-use holdfast_core::multipart::{Created, NewUpload, Session, State};
 use holdfast_core::parts::missing;
 use holdfast_core::ports::{Commit, Committed};
+use holdfast_core::session::{Created, NewUpload, Session, State};
 use holdfast_core::timestamp::rfc3339;
 use holdfast_platform::app::Context;
 use holdfast_platform::sessions::Listed;
@@ -21,11 +21,12 @@ pub(crate) fn created(context: &Context, new: &NewUpload, created: &Created) -> 
     json!({
         "id": id,
         "state": State::Open.as_str(),
+        "protocol": new.protocol.as_str(),
         "bucket": new.bucket.as_str(),
         "key": new.key.as_str(),
-        "size": new.plan.size,
-        "partSize": new.plan.part_size,
-        "partCount": new.plan.count(),
+        "size": created.plan.size,
+        "partSize": created.plan.part_size,
+        "partCount": created.plan.count(),
         "epoch": 1,
         "expiresAt": rfc3339(created.expires_at_us),
         "url": session_url(context, &id),
@@ -54,6 +55,7 @@ pub(crate) fn session(context: &Context, session: &Session) -> Value {
     json!({
         "id": id,
         "state": session.state.as_str(),
+        "protocol": session.protocol.as_str(),
         "bucket": session.bucket,
         "key": session.key,
         "size": session.plan.size,
@@ -76,6 +78,7 @@ pub(crate) fn listed(context: &Context, session: &Listed) -> Value {
     json!({
         "id": session.version,
         "state": session.state,
+        "protocol": session.protocol,
         "bucket": session.bucket,
         "key": session.key,
         "size": session.plan.size,

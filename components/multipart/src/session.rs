@@ -1,14 +1,17 @@
 //! One session: parse, call the use case, render.
 
+use holdfast_core::digest::sha256_base64;
 use holdfast_core::error::{Code, Error};
-use holdfast_core::multipart::NewPart;
 use holdfast_core::names::{BucketName, VersionId};
+use holdfast_core::ports::Idempotency;
+use holdfast_core::session::NewPart;
 use holdfast_platform::app::Context;
 use holdfast_platform::body::UploadBody;
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::reply;
 use holdfast_web::conditional::ETag;
 use holdfast_web::digests;
+use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::multipart::{self as parse, EPOCH, MAX_BODY_BYTES};
 use holdfast_web::path::Query;
 use http::header::{ETAG, LOCATION};
@@ -26,7 +29,12 @@ const MAX_LIMIT: i32 = 200;
 
 /// `POST /v1/multipart`
 pub(crate) async fn create(context: &Context, inbound: Inbound) -> Result<Response, Error> {
-    let new = parse::create(&inbound.body.read_whole(MAX_BODY_BYTES).await?)?;
+    let key = IdempotencyKey::from_headers(&inbound.headers)?;
+    let body = inbound.body.read_whole(MAX_BODY_BYTES).await?;
+    let mut new = parse::create(&body)?;
+    // What the request says is all in its body.
+    new.idempotency = key
+        .map(|key| Idempotency { key: key.as_str().to_owned(), fingerprint: sha256_base64(&body) });
     let steps = Steps::of(context)?;
     let created = steps.multipart().create(&context.caller, &new).await?;
     let mut headers = context.no_store();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use holdfast_core::error::{Code, Error};
-use holdfast_core::multipart::{Sessions as _, State};
 use holdfast_core::names::VersionId;
+use holdfast_core::session::{Sessions as _, State};
 use holdfast_core::timestamp::rfc3339;
 use holdfast_platform::app::Context;
 use holdfast_platform::inbound::Inbound;

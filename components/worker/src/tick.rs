@@ -4,8 +4,9 @@
 
 use futures_util::future::join_all;
 use holdfast_core::error::{Code, Error};
-use holdfast_core::multipart::{Multipart, PartStore as _};
+use holdfast_core::multipart::Multipart;
 use holdfast_core::ports::{Blobs as _, Target};
+use holdfast_core::session::PartStore as _;
 use holdfast_platform::app::App;
 use holdfast_platform::blobs::S3Blobs;
 use holdfast_platform::catalog::{CountStep, PgCatalog, Sweep};
@@ -75,6 +76,9 @@ async fn sweep(
             // Parts first: an Abort that meets a finished object leaves one whose bytes are gone.
             if claimed.multipart {
                 blobs.abort_uploads(at).await?;
+            }
+            for s3_key in &claimed.tails {
+                blobs.delete(Target { s3_key, ..at }).await?;
             }
             if claimed.delete_blob { blobs.delete(at).await } else { Ok(()) }
         });

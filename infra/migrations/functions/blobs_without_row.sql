@@ -14,4 +14,13 @@ $$
           where v.s3_key = found.s3_key
             and o.bucket = p_bucket
             and v.state not in ('purged', 'aborted'))
+      -- Nor is it the end of a stream that goes on.
+      and not exists (
+          select
+          from holdfast.upload_part p
+               join holdfast.version v on v.id = p.version
+               join holdfast.object o on o.id = v.object_id
+          where p.s3_key = found.s3_key
+            and o.bucket = p_bucket
+            and v.state in ('pending', 'aborting'))
 $$;

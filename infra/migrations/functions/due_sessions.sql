@@ -20,6 +20,8 @@ begin
              join holdfast.version v on v.id = s.version
         where s.completing_at is not null
           and s.due_at <= at
+          -- A piece of a later upload is nobody's object.
+          and s.concat is distinct from 'partial'
           and v.state = 'pending'
         order by s.due_at
         limit p_limit

@@ -32,7 +32,9 @@ begin
     the := holdfast.session(p_version, p_sub, p_roles, p_scopes, false);
     outcome := the.outcome;
     rule := the.rule;
-    if outcome = 'ok' and (the.state in ('done', 'aborted') or the.upload_id is null
+    if outcome = 'ok' and the.protocol <> 'parts' then
+        outcome := 'NoSuchUpload'; rule := 'session.protocol';
+    elsif outcome = 'ok' and (the.state in ('done', 'aborted') or the.upload_id is null
                            or the.expires_at_us <= (extract(epoch from at) * 1000000)::int8) then
         outcome := 'NoSuchUpload'; rule := 'session.state';
     elsif outcome = 'ok' and the.state = 'completing' then

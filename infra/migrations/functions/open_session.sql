@@ -1,4 +1,5 @@
--- Opens a session for parts: S3 gave its upload an id. Safe to repeat.
+-- Opens a session for parts: S3 gave its upload an id. Safe to repeat. Of two that were given one at once, the first
+-- one's counts for both.
 --
 -- Outcomes: ok, NoSuchUpload (unknown, ended, or somebody else's).
 create or replace function holdfast.open_session(
@@ -6,8 +7,9 @@ create or replace function holdfast.open_session(
     p_sub       text,
     p_upload_id text,
     p_now       timestamptz,
-    out outcome text,
-    out rule    text
+    out outcome   text,
+    out rule      text,
+    out upload_id text
 )
     language plpgsql volatile as
 $$
@@ -26,10 +28,9 @@ begin
         return;
     end if;
     update holdfast.upload_session s
-    set upload_id = p_upload_id
+    set upload_id = coalesce(s.upload_id, p_upload_id)
     where s.version = p_version
-      and coalesce(s.upload_id, p_upload_id) = p_upload_id
-    returning s.expires_at into ends;
+    returning s.expires_at, s.upload_id into ends, upload_id;
     if not found then
         outcome := 'NoSuchUpload'; rule := 'session';
         return;

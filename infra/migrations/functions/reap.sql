@@ -1,8 +1,10 @@
 -- Takes expired leases (pending -> aborting) and returns the blobs to delete: theirs, and those that a second
 -- deletion or a crashed worker left. Each is claimed for a while; `reaped` says that it was deleted. `multipart`: S3
--- may hold parts of it too. A session that is completing is never taken: see `due_sessions`.
+-- may hold parts of it too; `tails` are blobs of its bytes that were too few for a part. A session that is completing is
+-- never taken: see `due_sessions`. But for a piece of a later upload, whose object shall go whatever comes of its
+-- Complete.
 create or replace function holdfast.reap(p_limit int4, p_now timestamptz)
-    returns table (version uuid, bucket text, s3_key text, multipart boolean)
+    returns table (version uuid, bucket text, s3_key text, multipart boolean, tails text[])
     language plpgsql volatile as
 $$
 #variable_conflict use_column
@@ -21,7 +23,7 @@ begin
         where v.state = 'pending'
           and v.lease_until <= at
           and not exists (
-              select from holdfast.upload_session s where s.version = v.id and s.completing_at is not null)
+              select from holdfast.upload_session s where s.version = v.id and s.completing_at is not null and s.concat is distinct from 'partial')
         order by v.lease_until
         limit p_limit
         for update skip locked
@@ -75,6 +77,7 @@ begin
           and v.state = 'aborting'
           and o.id = v.object_id
         returning v.id, o.bucket, v.s3_key,
-                  exists (select from holdfast.upload_session s where s.version = v.id);
+                  exists (select from holdfast.upload_session s where s.version = v.id),
+                  array(select p.s3_key from holdfast.upload_part p where p.version = v.id and p.s3_key is not null);
 end
 $$;

@@ -1,4 +1,5 @@
--- Writes down parts that S3 acknowledged: [[number, size, etag], ...]. A number that is there is replaced.
+-- Writes down parts that S3 acknowledged: [[number, size, etag], ...]. A number that is there is replaced. A fourth
+-- member is the S3 key of bytes that are an object of their own: the last row of a stream.
 --
 -- Outcomes: ok, NoSuchUpload, UploadCompleting, UploadTakenOver.
 create or replace function holdfast.record_part(
@@ -7,6 +8,7 @@ create or replace function holdfast.record_part(
     p_roles    text[],
     p_epoch    int4,    -- null = whichever
     p_parts    jsonb,
+    p_adopt    boolean default false,   -- the tail is all of the stream: it becomes the version's blob
     out outcome text,
     out rule    text,
     out bytes   int8,   -- of all parts
@@ -22,7 +24,7 @@ begin
 
     -- The version first, as everywhere; its lock stands for the session's.
     perform from holdfast.version v where v.id = p_version for no key update;
-    select v.state, s.created_by, s.completing_at, s.epoch
+    select v.state, s.created_by, s.completing_at, s.epoch, s.size
     into the
     from holdfast.version v
          join holdfast.upload_session s on s.version = v.id
@@ -41,13 +43,29 @@ begin
         return;
     end if;
 
-    insert into holdfast.upload_part (version, part_number, size, etag)
-    select distinct on ((p.value ->> 0)::int4) p_version, (p.value ->> 0)::int4, (p.value ->> 1)::int8, p.value ->> 2
+    insert into holdfast.upload_part (version, part_number, size, etag, s3_key)
+    select distinct on ((p.value ->> 0)::int4) p_version, (p.value ->> 0)::int4, (p.value ->> 1)::int8, p.value ->> 2,
+           p.value ->> 3
     from jsonb_array_elements(p_parts) with ordinality p (value, place)
     order by (p.value ->> 0)::int4, p.place desc
     on conflict on constraint upload_part_pkey do update
-    set size = excluded.size,
-        etag = excluded.etag;
+    set size   = excluded.size,
+        etag   = excluded.etag,
+        s3_key = excluded.s3_key;
+    if p_adopt then
+        update holdfast.version v
+        set s3_key = p.s3_key
+        from holdfast.upload_part p
+        where v.id = p_version
+          and p.version = p_version
+          and p.part_number = 1
+          and p.s3_key is not null
+          and p.size = the.size;
+        if not found then
+            outcome := 'UploadTakenOver'; rule := 'session.tail';
+            return;
+        end if;
+    end if;
     select coalesce(sum(p.size), 0), count(*)
     into bytes, count
     from holdfast.upload_part p

@@ -1,5 +1,6 @@
 -- What a session is and what came of it, for whoever may know: its creator, or an admin. Its parts too, where they
--- are asked for.
+-- are asked for. Whoever has an upload token knows the uploads that such a token of the same creator began, where it
+-- reaches itself.
 --
 -- Outcomes: ok, NoSuchUpload, AccessDenied (a token that is narrowed to something else).
 create or replace function holdfast.session(
@@ -8,6 +9,7 @@ create or replace function holdfast.session(
     p_roles      text[],
     p_scopes     text[],
     p_with_parts boolean,
+    p_grant      uuid default null,   -- of an upload token that was authenticated; `p_sub` is its creator
     out outcome       text,
     out rule          text,
     out state         text,   -- open, completing, done, aborted
@@ -23,9 +25,15 @@ create or replace function holdfast.session(
     out signed        boolean,
     out content_type  text,   -- declared
     out allowed_types text[],
-    out parts         jsonb,  -- [[number, size, etag], ...] by their numbers
+    out parts         jsonb,  -- [[number, size, etag], ...] by their numbers, as S3 has them
+    out tail          jsonb,  -- [number, size, etag, S3 key] of what is behind them, or null
     out committed     jsonb,  -- as `claim` has it
-    out created_by    text
+    out created_by    text,
+    out protocol      text,
+    out concat        text,
+    out sources       uuid[],
+    out described     text,
+    out stored_bytes  int8    -- of all parts and the tail, where they were asked for
 )
     language plpgsql stable as
 $$
@@ -33,7 +41,7 @@ declare
     the record;
 begin
     select s.*, v.state as version_state, v.s3_key, v.declared_type, v.committed_at, v.created, v.size_bytes,
-           v.content_type, v.found_type, v.etag, v.crc64nvme, v.digests, o.bucket, o.key, b.policy, b.owner as bucket_owner,
+           v.content_type, v.found_type, v.etag, v.crc64nvme, v.digests, v.grant_id, o.bucket, o.key, b.policy, b.owner as bucket_owner,
            o.owner as object_owner
     into the
     from holdfast.upload_session s
@@ -42,7 +50,14 @@ begin
          join holdfast.bucket b on b.name = o.bucket
     where s.version = p_version;
     if not found or coalesce(p_sub, '') = ''
-       or (the.created_by <> p_sub and not 'admin' = any (coalesce(p_roles, '{}'))) then
+       or (the.created_by <> p_sub and not 'admin' = any (coalesce(p_roles, '{}')))
+       or (p_grant is not null and (the.grant_id is null or not exists (
+               select
+               from holdfast."grant" g
+               where g.id = p_grant
+                 and g.created_by = the.created_by
+                 and g.bucket = the.bucket
+                 and starts_with(the.key, g.key)))) then
         outcome := 'NoSuchUpload'; rule := 'session';
         return;
     end if;
@@ -70,12 +85,19 @@ begin
     signed := the.signed_until is not null;
     content_type := the.declared_type;
     created_by := the.created_by;
+    protocol := the.protocol;
+    concat := the.concat;
+    sources := the.sources;
+    described := the.described;
     if the.policy ->> 'allowedTypes' is not null then
         allowed_types := array(select jsonb_array_elements_text(the.policy -> 'allowedTypes'));
     end if;
     if p_with_parts then
-        select coalesce(jsonb_agg(jsonb_build_array(p.part_number, p.size, p.etag) order by p.part_number), '[]')
-        into parts
+        select coalesce(jsonb_agg(jsonb_build_array(p.part_number, p.size, p.etag) order by p.part_number)
+                            filter (where p.s3_key is null), '[]'),
+               (array_agg(jsonb_build_array(p.part_number, p.size, p.etag, p.s3_key)) filter (where p.s3_key is not null))[1],
+               coalesce(sum(p.size), 0)
+        into parts, tail, stored_bytes
         from holdfast.upload_part p
         where p.version = p_version;
     end if;

@@ -84,7 +84,8 @@ begin
         select coalesce(max((a.value ->> 0)::int4), (select max(p.part_number) from holdfast.upload_part p where p.version = p_version), 0)
         into last
         from jsonb_array_elements(p_parts) a;
-        if the.size is not null then
+        -- A stream's parts are of no size that was planned.
+        if the.size is not null and the.protocol = 'parts' then
             last := ceil(the.size::numeric / the.part_size)::int4;
         end if;
         if last = 0 then
@@ -120,6 +121,10 @@ begin
         select sum(p.size) into total from holdfast.upload_part p where p.version = p_version and p.part_number <= last;
         if total <> the.size then
             outcome := 'InvalidPart'; rule := 'parts.size';
+            if the.protocol <> 'parts' then
+                detail := 'behind ' || last;
+                return;
+            end if;
             select string_agg(w.part_number::text, ', ' order by w.part_number)
             into detail
             from (select p.part_number

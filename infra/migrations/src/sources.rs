@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-streams"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -24,6 +24,7 @@ pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
 pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
+    "attach_session",
     "authenticate_key",
     "authenticate_token",
     "begin",
@@ -50,6 +51,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "open_part",
     "open_put",
     "open_session",
+    "open_stream",
     "presign",
     "presign_get",
     "presign_put",

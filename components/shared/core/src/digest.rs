@@ -36,6 +36,29 @@ impl Crc64Nvme {
     }
 }
 
+/// A running MD5, which is what the ETag of an object or part is that S3 got in one piece.
+#[derive(Default)]
+pub struct Md5Sum(Md5);
+
+impl Md5Sum {
+    /// Takes more bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The value as an ETag has it.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+/// The SHA-256 of bytes, in base64.
+#[must_use]
+pub fn sha256_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(Sha256::digest(bytes))
+}
+
 /// Digests of one content, those that are known; CRCs big-endian, as S3 has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Digests {

@@ -13,6 +13,8 @@ pub enum Code {
     BadDigest,
     /// The bucket is being deleted.
     BucketNotActive,
+    /// The body of a PATCH is not what its Upload-Checksum says.
+    ChecksumMismatch,
     /// The body is larger than the limit named by `rule`.
     EntityTooLarge,
     /// A part but the last is smaller than the limit named by `rule`.
@@ -73,6 +75,8 @@ pub enum Code {
     NotRevocable,
     /// A presigned PUT is to be completed, and nothing was put yet.
     NotUploaded,
+    /// The upload goes on at another offset.
+    OffsetMismatch,
     /// If-Match or If-None-Match does not hold.
     PreconditionFailed,
     /// A quota would be passed.
@@ -83,18 +87,23 @@ pub enum Code {
     ServiceUnavailable,
     /// Too many requests; try again later.
     SlowDown,
+    /// The request speaks another version of TUS.
+    UnsupportedVersion,
     /// The upload is being completed, which nothing can change any more.
     UploadCompleting,
+    /// The upload was ended without an object: given up, or its time was over.
+    UploadGone,
     /// Somebody else took the upload over.
     UploadTakenOver,
 }
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
+        Self::ChecksumMismatch,
         Self::EntityTooLarge,
         Self::EntityTooSmall,
         Self::ExpiredToken,
@@ -125,12 +134,15 @@ impl Code {
         Self::NoSuchVersion,
         Self::NotRevocable,
         Self::NotUploaded,
+        Self::OffsetMismatch,
         Self::PreconditionFailed,
         Self::QuotaExceeded,
         Self::RequestTimeout,
         Self::ServiceUnavailable,
         Self::SlowDown,
+        Self::UnsupportedVersion,
         Self::UploadCompleting,
+        Self::UploadGone,
         Self::UploadTakenOver,
     ];
 
@@ -141,6 +153,7 @@ impl Code {
             Self::AccessDenied => "AccessDenied",
             Self::BadDigest => "BadDigest",
             Self::BucketNotActive => "BucketNotActive",
+            Self::ChecksumMismatch => "ChecksumMismatch",
             Self::EntityTooLarge => "EntityTooLarge",
             Self::EntityTooSmall => "EntityTooSmall",
             Self::ExpiredToken => "ExpiredToken",
@@ -171,12 +184,15 @@ impl Code {
             Self::NoSuchVersion => "NoSuchVersion",
             Self::NotRevocable => "NotRevocable",
             Self::NotUploaded => "NotUploaded",
+            Self::OffsetMismatch => "OffsetMismatch",
             Self::PreconditionFailed => "PreconditionFailed",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::RequestTimeout => "RequestTimeout",
             Self::ServiceUnavailable => "ServiceUnavailable",
             Self::SlowDown => "SlowDown",
+            Self::UnsupportedVersion => "UnsupportedVersion",
             Self::UploadCompleting => "UploadCompleting",
+            Self::UploadGone => "UploadGone",
             Self::UploadTakenOver => "UploadTakenOver",
         }
     }
@@ -211,15 +227,18 @@ impl Code {
             | Self::IdempotencyKeyInUse
             | Self::NotRevocable
             | Self::NotUploaded
+            | Self::OffsetMismatch
             | Self::UploadCompleting
             | Self::UploadTakenOver => 409,
+            Self::UploadGone => 410,
             Self::MissingContentLength => 411,
-            Self::PreconditionFailed => 412,
+            Self::PreconditionFailed | Self::UnsupportedVersion => 412,
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
             Self::InvalidRange => 416,
             Self::IdempotencyKeyReused => 422,
             Self::SlowDown => 429,
+            Self::ChecksumMismatch => 460,
             Self::InternalError => 500,
             Self::ServiceUnavailable => 503,
         }
@@ -232,6 +251,7 @@ impl Code {
             Self::AccessDenied => "Access denied",
             Self::BadDigest => "The content does not match its digest",
             Self::BucketNotActive => "The bucket is being deleted",
+            Self::ChecksumMismatch => "The content does not match its checksum",
             Self::EntityTooLarge => "The content is too large",
             Self::EntityTooSmall => "A part is too small",
             Self::ExpiredToken => "The token has expired",
@@ -262,12 +282,15 @@ impl Code {
             Self::NoSuchVersion => "No such version",
             Self::NotRevocable => "It cannot be called back",
             Self::NotUploaded => "Nothing was uploaded yet",
+            Self::OffsetMismatch => "The upload is at another offset",
             Self::PreconditionFailed => "Precondition failed",
             Self::QuotaExceeded => "Quota exceeded",
             Self::RequestTimeout => "The request took too long",
             Self::ServiceUnavailable => "Service unavailable",
             Self::SlowDown => "Too many requests",
+            Self::UnsupportedVersion => "Another version of TUS",
             Self::UploadCompleting => "The upload is being completed",
+            Self::UploadGone => "The upload is gone",
             Self::UploadTakenOver => "The upload was taken over",
         }
     }

@@ -1,6 +1,7 @@
 //! What Holdfast means, without a platform: names, limits, errors, configuration, policies and the
 //! use cases. Nothing here knows WASI or Spin, so `cargo test` runs all of it natively.
 
+pub mod checksum;
 pub mod complete;
 pub mod config;
 pub mod digest;
@@ -16,7 +17,9 @@ pub mod ports;
 pub mod principal;
 pub mod reconcile;
 pub mod secret;
+pub mod session;
 pub mod sniff;
+pub mod stream;
 pub mod timestamp;
 pub mod upload;
 

@@ -24,6 +24,22 @@ pub const MAX_PARTS: u16 = 10_000;
 /// Largest object, in bytes (S3's own limit).
 pub const MAX_OBJECT_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024 * 1_024;
 
+/// A stream is cut into parts of this many bytes, where its length does not ask for longer ones: what a crash takes.
+pub const STREAM_PART_BYTES: u64 = 32 * 1_024 * 1_024;
+
+/// A part of a stream that came for this long is ended as soon as it may be, in seconds.
+pub const STREAM_PART_SECONDS: i64 = 10;
+
+/// How many bytes of streams an instance holds in memory, of all its requests together. A part shall have
+/// [`MIN_PART_BYTES`]; until so many came they are held here, or else in an object of their own.
+pub const HELD_BYTES: u64 = 16 * 1_024 * 1_024;
+
+/// A form may have files above this many bytes, which are then sent to the store in parts.
+pub const FORM_PARTS_ABOVE_BYTES: u64 = 10_000_000;
+
+/// The most pieces of a concatenation.
+pub const MAX_CONCAT: usize = 256;
+
 /// How long an upload in parts stays open unless the client says otherwise, in seconds: a day.
 pub const SESSION_SECONDS: i32 = 24 * 3_600;
 

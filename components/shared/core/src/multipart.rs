@@ -4,328 +4,21 @@
 //! URLs that we signed. From `start_complete` on S3's Complete may have been sent, and then nobody sends an Abort: S3
 //! may have joined the parts already, and an Abort would free the bytes of a good object. What an unanswered Complete
 //! did is looked up, and asked for again; the worker ends what its client left.
-#![allow(async_fn_in_trait, reason = "one thread: no caller needs a future that is Send")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use crate::digest::{Digests, hex};
 use crate::error::{Code, Error};
 use crate::limits::SNIFF_BYTES;
-use crate::names::{BucketName, ObjectKey, VersionId};
-use crate::parts::{Plan, check_any};
-use crate::ports::{
-    Blobs, Caller, Catalog, Clock, Commit, Committed, ContentHeaders, Target, Verify,
+use crate::names::VersionId;
+use crate::parts::check_any;
+use crate::ports::{Caller, Catalog, Clock, Commit, Committed, Target, Verify};
+use crate::session::{
+    Completing, Created, Joined, ListedPart, NamedPart, NewPart, NewUpload, Part, PartStore,
+    Recorded, Session, Sessions, State,
 };
 use crate::upload::{surely, validated};
-
-/// An upload that shall be begun.
-#[derive(Clone, Debug)]
-pub struct NewUpload {
-    /// Into which bucket.
-    pub bucket: BucketName,
-    /// Under which key.
-    pub key: ObjectKey,
-    /// How it is cut.
-    pub plan: Plan,
-    /// The declared content type.
-    pub content_type: Option<String>,
-    /// User metadata, names without `x-amz-meta-`.
-    pub user_metadata: BTreeMap<String, String>,
-    /// As the header If-Match.
-    pub if_match: Option<String>,
-    /// As the header If-None-Match.
-    pub if_none_match: Option<String>,
-    /// What else is kept of the content.
-    pub headers: ContentHeaders,
-    /// How long it stays open, in seconds.
-    pub seconds: i32,
-}
-
-/// An upload that was begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Created {
-    /// Its id, which is that of the version it becomes.
-    pub version: VersionId,
-    /// When it ends by itself, in microseconds of Unix time.
-    pub expires_at_us: i64,
-}
-
-/// A part that S3 acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// 1 to [`crate::limits::MAX_PARTS`].
-    pub number: u16,
-    /// In bytes.
-    pub size: u64,
-    /// The bare ETag: the MD5 of its bytes.
-    pub etag: String,
-}
-
-/// A part as S3 lists it; a number that was sent twice is there twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedPart {
-    /// The part.
-    pub part: Part,
-    /// When it was stored; `None` where S3 does not say.
-    pub stored_at: Option<OffsetDateTime>,
-}
-
-/// A part that a client names at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedPart {
-    /// Its number.
-    pub number: u16,
-    /// Its bare ETag.
-    pub etag: String,
-}
-
-/// What a session is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It takes parts.
-    Open,
-    /// Its Complete may be under way.
-    Completing,
-    /// It is an object.
-    Done,
-    /// It was given up, or its time was.
-    Aborted,
-}
-
-impl State {
-    /// The word of SQL and of the answer.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Completing => "completing",
-            Self::Done => "done",
-            Self::Aborted => "aborted",
-        }
-    }
-
-    /// The state of a word.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Open, Self::Completing, Self::Done, Self::Aborted]
-            .into_iter()
-            .find(|state| state.as_str() == name)
-    }
-}
-
-/// All that is known of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// The version that it becomes.
-    pub version: VersionId,
-    /// What it is at.
-    pub state: State,
-    /// Its bucket.
-    pub bucket: String,
-    /// Its key.
-    pub key: String,
-    /// Where its bytes will lie.
-    pub s3_key: String,
-    /// S3's id of it; empty where S3 never gave one.
-    pub upload_id: String,
-    /// How it is cut.
-    pub plan: Plan,
-    /// Who takes it over gets the next one.
-    pub epoch: i32,
-    /// In microseconds of Unix time.
-    pub created_at_us: i64,
-    /// In microseconds of Unix time.
-    pub expires_at_us: i64,
-    /// Whether S3 may hold parts that SQL does not know.
-    pub signed: bool,
-    /// The declared content type.
-    pub content_type: Option<String>,
-    /// The content types that the bucket takes; `None` means all.
-    pub allowed_types: Option<Vec<String>>,
-    /// Its parts by their numbers, where they were asked for.
-    pub parts: Vec<Part>,
-    /// What it was committed as.
-    pub committed: Option<(Commit, Committed)>,
-}
-
-impl Session {
-    /// The bytes of its parts.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.size).sum()
-    }
-
-    fn at(&self) -> Target<'_> {
-        Target { bucket: &self.bucket, s3_key: &self.s3_key }
-    }
-}
-
-/// Where a part goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartTarget {
-    /// The S3 bucket.
-    pub bucket: String,
-    /// The S3 key.
-    pub s3_key: String,
-    /// S3's id of the upload.
-    pub upload_id: String,
-    /// How it is cut.
-    pub plan: Plan,
-}
-
-/// What is written down by now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Bytes of all parts.
-    pub bytes: u64,
-    /// How many parts.
-    pub count: u32,
-    /// The session's epoch.
-    pub epoch: i32,
-}
-
-/// The decision to complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Completing {
-    /// With these parts.
-    With(Vec<Part>),
-    /// It is committed already.
-    Done,
-}
-
-/// A part that shall be stored.
-pub struct NewPart<B> {
-    /// Its number.
-    pub number: u16,
-    /// Its length in bytes.
-    pub length: u64,
-    /// Its bytes.
-    pub body: B,
-    /// What they have to be.
-    pub declared: Digests,
-    /// The session's epoch, where the client knows one.
-    pub epoch: Option<i32>,
-}
-
-/// The steps of SQL.
-pub trait Sessions {
-    /// Begins a write and its session.
-    async fn create_session(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        s3_key: &str,
-        new: &NewUpload,
-    ) -> Result<i64, Error>;
-    /// Tells the id that S3 gave. Safe to repeat.
-    async fn open_session(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        upload_id: &str,
-    ) -> Result<(), Error>;
-    /// What a session is; its parts too if `with_parts`.
-    async fn session(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        with_parts: bool,
-    ) -> Result<Session, Error>;
-    /// Asks whether a part may come, charges it, and tells where it goes.
-    async fn open_part(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        epoch: Option<i32>,
-        number: u16,
-        size: u64,
-    ) -> Result<PartTarget, Error>;
-    /// Writes parts down. Safe to repeat.
-    async fn record_parts(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        epoch: Option<i32>,
-        parts: &[Part],
-    ) -> Result<Recorded, Error>;
-    /// Takes the session over; answers its new epoch.
-    async fn resume_session(&self, caller: &Caller, version: VersionId) -> Result<i32, Error>;
-    /// Writes down that URLs are handed out; answers how long they may live, in seconds.
-    async fn sign_parts(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        epoch: Option<i32>,
-        count: usize,
-        seconds: i32,
-    ) -> Result<i32, Error>;
-    /// Decides to complete. Safe to repeat.
-    async fn start_complete(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        epoch: Option<i32>,
-        named: Option<&[NamedPart]>,
-    ) -> Result<Completing, Error>;
-    /// Takes that back where this was the first and only attempt; says whether it did.
-    async fn reopen_session(&self, caller: &Caller, version: VersionId) -> Result<bool, Error>;
-    /// Gives the session up; true if this caller did it, false if it was given up before. `completed`: no Complete
-    /// of it can be under way any more.
-    ///
-    /// # Errors
-    /// [`Code::UploadCompleting`], [`Code::NoSuchUpload`].
-    async fn abort_session(
-        &self,
-        caller: &Caller,
-        version: VersionId,
-        code: &str,
-        completed: bool,
-    ) -> Result<bool, Error>;
-}
-
-/// What S3 answers to a Complete.
-#[derive(Debug)]
-pub enum Joined {
-    /// The object is there, with this bare ETag.
-    Yes(String),
-    /// It is not joined, and will not be: S3's words.
-    Refused(Error),
-    /// S3 knows no such upload: it was joined before, or it is gone.
-    NoSuchUpload,
-    /// Nobody knows.
-    Unknown(Error),
-}
-
-/// The operations of S3 on uploads in parts.
-pub trait PartStore: Blobs {
-    /// Begins an upload; answers S3's id of it.
-    async fn create_upload(&self, at: Target<'_>) -> Result<String, Error>;
-    /// Stores a part that the component never sees; answers its bare ETag.
-    ///
-    /// # Errors
-    /// [`Code::NoSuchUpload`], [`Code::BadDigest`], [`Code::IncompleteBody`].
-    async fn put_part(
-        &self,
-        at: Target<'_>,
-        upload_id: &str,
-        number: u16,
-        length: u64,
-        body: Self::Body,
-        verify: Option<Verify>,
-    ) -> Result<String, Error>;
-    /// All stored parts.
-    async fn list_parts(&self, at: Target<'_>, upload_id: &str) -> Result<Vec<ListedPart>, Error>;
-    /// Joins the parts. Safe to repeat.
-    async fn join(&self, at: Target<'_>, upload_id: &str, parts: &[Part]) -> Joined;
-    /// Frees the parts of an upload; fine if there is none. Never once a Complete was sent, unless the object is
-    /// needed no more.
-    async fn abort_upload(&self, at: Target<'_>, upload_id: &str) -> Result<(), Error>;
-    /// Frees the parts of all uploads of this very key.
-    async fn abort_uploads(&self, at: Target<'_>) -> Result<(), Error>;
-}
 
 /// Uploads in parts over SQL, S3 and a clock.
 pub struct Multipart<'a, C, B, K> {
@@ -349,12 +42,16 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         let now = self.clock.now();
         let version = VersionId::generate(now, &self.clock.random());
         let s3_key = version.s3_key(now);
-        let expires_at_us = self.catalog.create_session(caller, version, &s3_key, new).await?;
+        let created = self.catalog.create_session(caller, version, &s3_key, new).await?;
+        if created.version != version {
+            // Made by the first request under the same Idempotency-Key.
+            return Ok(created);
+        }
         let at = Target { bucket: new.bucket.as_str(), s3_key: &s3_key };
         let opened = async {
             let upload_id = self.blobs.create_upload(at).await?;
             surely(self.clock, async || {
-                self.catalog.open_session(caller, version, &upload_id).await
+                self.catalog.open_session(caller, version, &upload_id).await.map(drop)
             })
             .await
         };
@@ -367,7 +64,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
             }
             return Err(error);
         }
-        Ok(Created { version, expires_at_us })
+        Ok(created)
     }
 
     /// Stores a part and writes it down; the same number again replaces it.
@@ -398,7 +95,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         }
         let part = Part { number, size: length, etag };
         let one = std::slice::from_ref(&part);
-        let record = async || self.catalog.record_parts(caller, version, epoch, one).await;
+        let record = async || self.catalog.record_parts(caller, version, epoch, one, None).await;
         let recorded = surely(self.clock, record).await?;
         Ok((part, recorded))
     }
@@ -454,6 +151,18 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
             Ok(committed) => Ok((session, commit, committed)),
             Err(error) if error.code == Code::ServiceUnavailable => Err(error),
             Err(error) => Err(self.give_up(caller, version, at, error).await),
+        }
+    }
+
+    /// Joins the parts of an upload that shall not become an object itself. Safe to repeat.
+    ///
+    /// # Errors
+    /// As [`Self::complete`], but for what `commit` says.
+    pub(crate) async fn join_only(&self, caller: &Caller, version: VersionId) -> Result<(), Error> {
+        let session = self.catalog.session(caller, version, false).await?;
+        match self.catalog.start_complete(caller, version, None, None).await? {
+            Completing::With(parts) => self.join(caller, &session, &parts).await,
+            Completing::Done => Err(Error::internal("a piece that is an object")),
         }
     }
 
@@ -521,7 +230,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         }
         // Under this very epoch: another writer may have come in between.
         let epoch = Some(session.epoch);
-        self.catalog.record_parts(caller, session.version, epoch, &found).await?;
+        self.catalog.record_parts(caller, session.version, epoch, &found, None).await?;
         let mut parts: BTreeMap<_, _> =
             session.parts.into_iter().map(|part| (part.number, part)).collect();
         parts.extend(found.into_iter().map(|part| (part.number, part)));

@@ -2,12 +2,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use futures_util::FutureExt as _;
+use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
 use crate::fakes::{FakeBlobs, FakeBody, FakeCatalog, FakeClock};
-use crate::ports::{Begin, Begun, Charge};
+use crate::names::{BucketName, ObjectKey};
+use crate::parts::Plan;
+use crate::ports::{Begin, Begun, Blobs, Body, Charge, ContentHeaders, Stored};
 use crate::principal::Principal;
+use crate::session::{PartTarget, Protocol, Resumption, Stream, Tail};
 
 /// One session, as SQL would keep it.
 struct FakeSessions {
@@ -52,17 +56,43 @@ impl Sessions for FakeSessions {
     async fn create_session(
         &self,
         _: &Caller,
-        _: VersionId,
+        version: VersionId,
         _: &str,
-        _: &NewUpload,
-    ) -> Result<i64, Error> {
+        new: &NewUpload,
+    ) -> Result<Created, Error> {
         self.step("create");
-        Ok(7)
+        Ok(Created { version, plan: new.plan, expires_at_us: 7 })
     }
 
-    async fn open_session(&self, _: &Caller, _: VersionId, upload_id: &str) -> Result<(), Error> {
+    async fn open_session(
+        &self,
+        _: &Caller,
+        _: VersionId,
+        upload_id: &str,
+    ) -> Result<String, Error> {
         self.step(format!("open {upload_id}"));
-        if self.open_fails.get() { Err(Error::new(Code::NoSuchUpload, "")) } else { Ok(()) }
+        if self.open_fails.get() {
+            return Err(Error::new(Code::NoSuchUpload, ""));
+        }
+        Ok(upload_id.to_owned())
+    }
+
+    async fn attach_session(
+        &self,
+        _: &Caller,
+        _: VersionId,
+        _: u64,
+        _: Option<&str>,
+    ) -> Result<(), Error> {
+        unreachable!("no form")
+    }
+
+    async fn open_stream(&self, _: &Caller, _: VersionId, _: Resumption) -> Result<Stream, Error> {
+        unreachable!("no stream")
+    }
+
+    async fn adopt_tail(&self, _: &Caller, _: VersionId, _: i32, _: &Tail) -> Result<(), Error> {
+        unreachable!("no stream")
     }
 
     async fn session(&self, _: &Caller, _: VersionId, _: bool) -> Result<Session, Error> {
@@ -93,6 +123,7 @@ impl Sessions for FakeSessions {
         _: VersionId,
         _: Option<i32>,
         parts: &[Part],
+        _: Option<&Tail>,
     ) -> Result<Recorded, Error> {
         self.step(format!("record {:?}", parts.iter().map(|p| p.number).collect::<Vec<_>>()));
         let mut session = self.session.borrow_mut();
@@ -179,13 +210,14 @@ impl FakeStore {
 
 impl Blobs for FakeStore {
     type Body = FakeBody;
+    type Reader = FakeBody;
 
     async fn put_bytes(
         &self,
         at: Target<'_>,
         bytes: &[u8],
         crc64nvme: &str,
-    ) -> Result<crate::ports::Stored, Error> {
+    ) -> Result<Stored, Error> {
         self.blobs.put_bytes(at, bytes, crc64nvme).await
     }
 
@@ -195,21 +227,19 @@ impl Blobs for FakeStore {
         body: FakeBody,
         length: u64,
         verify: Option<Verify>,
-    ) -> Result<crate::ports::Stored, Error> {
+    ) -> Result<Stored, Error> {
         self.blobs.put_spliced(at, body, length, verify).await
     }
 
-    async fn put_pumped(
-        &self,
-        at: Target<'_>,
-        first: Vec<u8>,
-        body: FakeBody,
-        gate: &mut impl crate::ports::Gate,
-    ) -> Result<crate::ports::Stored, Error> {
-        self.blobs.put_pumped(at, first, body, gate).await
+    async fn put_streamed(&self, at: Target<'_>, body: &mut impl Body) -> Result<Stored, Error> {
+        self.blobs.put_streamed(at, body).await
     }
 
-    async fn head(&self, at: Target<'_>) -> Result<Option<crate::ports::Stored>, Error> {
+    async fn read_from(&self, at: Target<'_>, offset: u64) -> Result<FakeBody, Error> {
+        self.blobs.read_from(at, offset).await
+    }
+
+    async fn head(&self, at: Target<'_>) -> Result<Option<Stored>, Error> {
         self.call("head");
         self.blobs.head(at).await
     }
@@ -244,6 +274,16 @@ impl PartStore for FakeStore {
     ) -> Result<String, Error> {
         self.call(format!("put {number}"));
         Ok(format!("etag{number}"))
+    }
+
+    async fn put_part_streamed(
+        &self,
+        _: Target<'_>,
+        _: &str,
+        _: u16,
+        _: &mut impl Body,
+    ) -> Result<String, Error> {
+        unreachable!("no stream")
     }
 
     async fn list_parts(&self, _: Target<'_>, _: &str) -> Result<Vec<ListedPart>, Error> {
@@ -325,6 +365,9 @@ fn case(joins: &[&'static str]) -> Case {
         content_type: None,
         allowed_types: None,
         parts: vec![a_part(1, "a"), a_part(2, "b")],
+        tail: None,
+        protocol: Protocol::Parts,
+        described: None,
         committed: None,
     };
     let catalog = FakeSessions {
@@ -522,6 +565,9 @@ fn new_upload() -> NewUpload {
         if_none_match: None,
         headers: ContentHeaders::default(),
         seconds: 60,
+        protocol: Protocol::Parts,
+        described: None,
+        idempotency: None,
     }
 }
 

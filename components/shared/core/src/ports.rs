@@ -235,23 +235,27 @@ pub struct Looked {
 
 /// A body that comes in.
 pub trait Body {
-    /// The next bytes, or `None` at its end.
+    /// The next bytes, or `None` at its end; in `buffer`, which is emptied first, where that spares an allocation.
     ///
     /// # Errors
     /// [`crate::error::Code::IncompleteBody`]: the client left.
-    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error>;
-}
+    async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error>;
 
-/// Sees every chunk of a pumped body before it is sent on.
-pub trait Gate {
-    /// Counts, digests, charges; an error stops the upload.
-    async fn pass(&mut self, chunk: &[u8]) -> Result<(), Error>;
+    /// The same, in a buffer of its own.
+    ///
+    /// # Errors
+    /// As [`Body::read_into`].
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.read_into(Vec::new()).await
+    }
 }
 
 /// The blob store.
 pub trait Blobs {
     /// The inbound bodies that it takes.
     type Body: Body;
+    /// What it answers when it is read.
+    type Reader: Body;
     /// Stores bytes held whole; the store verifies `crc64nvme`. Retried while that may help.
     async fn put_bytes(
         &self,
@@ -270,14 +274,16 @@ pub trait Blobs {
         length: u64,
         verify: Option<Verify>,
     ) -> Result<Stored, Error>;
-    /// Stores `first` and then the rest of a body, chunk by chunk through the gate.
-    async fn put_pumped(
-        &self,
-        at: Target<'_>,
-        first: Vec<u8>,
-        body: Self::Body,
-        gate: &mut impl Gate,
-    ) -> Result<Stored, Error>;
+    /// Stores a body that comes through the component, chunk by chunk.
+    ///
+    /// # Errors
+    /// What the body fails with; nothing is stored then.
+    async fn put_streamed(&self, at: Target<'_>, body: &mut impl Body) -> Result<Stored, Error>;
+    /// Reads what is stored there, behind its first `offset` bytes.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::NoSuchKey`].
+    async fn read_from(&self, at: Target<'_>, offset: u64) -> Result<Self::Reader, Error>;
     /// What is stored there, or `None`.
     async fn head(&self, at: Target<'_>) -> Result<Option<Stored>, Error>;
     /// What is stored there, and its first `count` bytes; `None` if nothing is. Not for empty objects.

@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::ports::{
     Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
-    ContentHeaders, Gate, Idempotency, Looked, Stored, Target, Verify,
+    ContentHeaders, Idempotency, Looked, Stored, Target, Verify,
 };
 use crate::sniff::{OCTET_STREAM, check_type, found_type};
 
@@ -256,12 +256,14 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             pending,
             clock: self.clock,
             begun: self.clock.now(),
+            first,
+            body,
             size: 0,
             charged: pending.allowed.charged,
             hasher: Hasher::new(&upload.declared, upload.wants_sha256),
             head: Vec::new(),
         };
-        let put = self.blobs.put_pumped(pending.at, first, body, &mut meter);
+        let put = self.blobs.put_streamed(pending.at, &mut meter);
         let stored = self.leased(pending, put).await?;
         let Meter { size, hasher, head, .. } = meter;
         if upload.length.is_some_and(|length| length != size) {
@@ -409,19 +411,35 @@ impl Pending<'_> {
     }
 }
 
-/// Counts, digests and charges a pumped body.
-struct Meter<'a, C, K> {
+/// A body that is counted, digested and charged as it passes.
+struct Meter<'a, C, K, B> {
     catalog: &'a C,
     clock: &'a K,
     begun: OffsetDateTime,
     pending: &'a Pending<'a>,
+    /// What was read of it before.
+    first: Vec<u8>,
+    body: B,
     size: u64,
     charged: u64,
     hasher: Hasher,
     head: Vec<u8>,
 }
 
-impl<C: Catalog, K: Clock> Gate for Meter<'_, C, K> {
+impl<C: Catalog, K: Clock, B: Body> Body for Meter<'_, C, K, B> {
+    async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        let chunk = match std::mem::take(&mut self.first) {
+            first if first.is_empty() => self.body.read_into(buffer).await?,
+            first => Some(first),
+        };
+        if let Some(chunk) = &chunk {
+            self.pass(chunk).await?;
+        }
+        Ok(chunk)
+    }
+}
+
+impl<C: Catalog, K: Clock, B> Meter<'_, C, K, B> {
     async fn pass(&mut self, chunk: &[u8]) -> Result<(), Error> {
         self.size += chunk.len() as u64;
         self.pending.check_size(self.size)?;
@@ -440,7 +458,11 @@ impl<C: Catalog, K: Clock> Gate for Meter<'_, C, K> {
 }
 
 /// Refuses a client that holds its place in the instance with next to no bytes.
-fn check_speed(begun: OffsetDateTime, now: OffsetDateTime, bytes: u64) -> Result<(), Error> {
+pub(crate) fn check_speed(
+    begun: OffsetDateTime,
+    now: OffsetDateTime,
+    bytes: u64,
+) -> Result<(), Error> {
     let seconds = u64::try_from((now - begun).whole_seconds()).unwrap_or_default();
     if seconds <= SLOW_GRACE_SECONDS + bytes / SLOWEST_BYTES_PER_SECOND {
         return Ok(());

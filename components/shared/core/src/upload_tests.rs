@@ -99,7 +99,7 @@ fn a_known_length_is_spliced_and_its_type_read_from_the_store() {
 fn an_unknown_length_is_pumped() {
     let mut case = case(200_000, false);
     let done = case.run().expect("stored");
-    assert_eq!(*case.blobs.ways.borrow(), ["pumped"]);
+    assert_eq!(*case.blobs.ways.borrow(), ["streamed"]);
     assert_eq!(done.commit.size, 200_000);
     assert_eq!(done.commit.content_type, TEXT);
 }
@@ -248,11 +248,11 @@ fn the_store_verifies_what_it_can_and_else_bytes_pass_through_here() {
     for (declared, wants_sha256, way) in [
         (only(0, &all), false, "spliced"),
         (only(1, &all), true, "spliced"),
-        (only(2, &all), false, "pumped"),
+        (only(2, &all), false, "streamed"),
         (only(3, &all), false, "spliced"),
-        (only(4, &all), true, "pumped"),
-        (two, false, "pumped"),
-        (Digests::default(), true, "pumped"),
+        (only(4, &all), true, "streamed"),
+        (two, false, "streamed"),
+        (Digests::default(), true, "streamed"),
     ] {
         let mut case = case(200_000, true);
         case.upload.declared = declared;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use holdfast_core::digest::base64;
 use holdfast_core::error::{Code, Error};
-use holdfast_core::ports::{Blobs, Gate, Looked, Stored, Target, Verify};
+use holdfast_core::ports::{Blobs, Body, Looked, Stored, Target, Verify};
 use holdfast_s3::{
     Action, Checksum, ChecksumAlgorithm, CreateBucket, DeleteObject, GetObject, HeadBucket,
     HeadObject, ListObjectsV2, ListObjectsV2Page, PutObject, Signer, parse_error,
@@ -16,7 +16,7 @@ use wasip3::http::types::{ErrorCode, Response};
 use wasip3::wit_bindgen::StreamWriter;
 use wasip3::{wit_future, wit_stream};
 
-use crate::body::UploadBody;
+use crate::body::{InboundBody, UploadBody};
 use crate::clock::within;
 use crate::outbound::{Answer, Failure, Head, Retry, header, retry};
 
@@ -155,6 +155,39 @@ impl S3Blobs<'_> {
         .await
     }
 
+    /// Sends a body chunk by chunk, and reads the answer.
+    ///
+    /// # Errors
+    /// What the body fails with; the store keeps nothing then.
+    pub(crate) async fn pump(
+        &self,
+        action: &impl Action,
+        body: &mut impl Body,
+    ) -> Result<Answer, Error> {
+        let signed = self.signer.sign(action, OffsetDateTime::now_utc());
+        let (tx, rx) = wit_stream::new();
+        // The default is an error: a body that is cut here must not become a whole object.
+        let (end, end_rx) = wit_future::new(|| {
+            Err(ErrorCode::InternalError(Some("the upload stopped".to_owned())))
+        });
+        let request = self.outgoing(&signed, PUMP_LIMIT).with_body(Some(rx), end_rx)?;
+        let copy = async move {
+            pump(body, tx).await?;
+            let _ = end.write(Ok(None)).await;
+            Ok::<_, Error>(())
+        };
+        let (copied, response) = join(copy, client::send(request)).await;
+        match (copied, response) {
+            (Ok(()), Ok(response)) => finish(response, ERROR_BODY_BYTES).await,
+            (Ok(()), Err(code)) => Err(Failure::Transport(code).into_error(STORE)),
+            // The store answered before the end: its reason counts, not our broken pipe.
+            (Err(error), Ok(response)) if error.code == Code::ServiceUnavailable => {
+                Err(refused(&finish(response, ERROR_BODY_BYTES).await?).because(error))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
     /// A page of a bucket's listing, in the store's own order; empty where the store has no such bucket.
     ///
     /// # Errors
@@ -200,6 +233,7 @@ impl S3Blobs<'_> {
 
 impl Blobs for S3Blobs<'_> {
     type Body = UploadBody;
+    type Reader = InboundBody;
 
     async fn put_bytes(
         &self,
@@ -242,36 +276,15 @@ impl Blobs for S3Blobs<'_> {
         stored(&finish(response, ERROR_BODY_BYTES).await?)
     }
 
-    async fn put_pumped(
-        &self,
-        at: Target<'_>,
-        first: Vec<u8>,
-        body: UploadBody,
-        gate: &mut impl Gate,
-    ) -> Result<Stored, Error> {
+    async fn put_streamed(&self, at: Target<'_>, body: &mut impl Body) -> Result<Stored, Error> {
         let action = put_object(at, None, Checksum::Compute(ChecksumAlgorithm::Crc64Nvme));
-        let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
-        let (tx, rx) = wit_stream::new();
-        // The default is an error: a body that is cut here must not become a whole object.
-        let (end, end_rx) = wit_future::new(|| {
-            Err(ErrorCode::InternalError(Some("the upload stopped".to_owned())))
-        });
-        let request = self.outgoing(&signed, PUMP_LIMIT).with_body(Some(rx), end_rx)?;
-        let copy = async move {
-            pump(first, body, tx, gate).await?;
-            let _ = end.write(Ok(None)).await;
-            Ok::<_, Error>(())
-        };
-        let (copied, response) = join(copy, client::send(request)).await;
-        match (copied, response) {
-            (Ok(()), Ok(response)) => stored(&finish(response, ERROR_BODY_BYTES).await?),
-            (Ok(()), Err(code)) => Err(Failure::Transport(code).into_error(STORE)),
-            // The store answered before the end: its reason counts, not our broken pipe.
-            (Err(error), Ok(response)) if error.code == Code::ServiceUnavailable => {
-                Err(refused(&finish(response, ERROR_BODY_BYTES).await?).because(error))
-            }
-            (Err(error), _) => Err(error),
-        }
+        stored(&self.pump(&action, body).await?)
+    }
+
+    async fn read_from(&self, at: Target<'_>, offset: u64) -> Result<InboundBody, Error> {
+        let range = (offset > 0).then(|| format!("bytes={offset}-"));
+        let response = self.open(at, range.as_deref()).await?;
+        Ok(InboundBody::of_response(response, STORE))
     }
 
     async fn head(&self, at: Target<'_>) -> Result<Option<Stored>, Error> {
@@ -326,27 +339,18 @@ fn put_object<'a>(
     }
 }
 
-/// Moves a body on, chunk by chunk, through the gate.
-async fn pump(
-    first: Vec<u8>,
-    mut body: UploadBody,
-    mut tx: StreamWriter<u8>,
-    gate: &mut impl Gate,
-) -> Result<(), Error> {
-    let mut chunk = first;
-    loop {
-        gate.pass(&chunk).await?;
-        let rest = within(STALL_LIMIT, tx.write_all(chunk))
+/// Moves a body on, chunk by chunk.
+async fn pump(body: &mut impl Body, mut tx: StreamWriter<u8>) -> Result<(), Error> {
+    let mut buffer = Vec::new();
+    while let Some(chunk) = body.read_into(buffer).await? {
+        buffer = within(STALL_LIMIT, tx.write_all(chunk))
             .await
             .ok_or_else(|| Error::unavailable(STORE, "it takes no bytes"))?;
-        if !rest.is_empty() {
+        if !buffer.is_empty() {
             return Err(Error::unavailable(STORE, "it stopped taking bytes"));
         }
-        match body.read_into(rest).await? {
-            Some(next) => chunk = next,
-            None => return Ok(()),
-        }
     }
+    Ok(())
 }
 
 /// Reads an answer, but no more than `limit` bytes of its body.

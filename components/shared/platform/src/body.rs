@@ -1,10 +1,12 @@
 //! Bodies as raw WASI streams: read, held, spliced (host to host, unread) or pumped.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use holdfast_core::error::{Code, Error};
 use holdfast_core::ports::Body;
-use wasip3::http::types::{ErrorCode, Fields, Request};
+use wasip3::http::types::{ErrorCode, Fields, Request, Response};
 use wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use wasip3::wit_future;
 
@@ -32,6 +34,21 @@ pub fn no_trailers() -> End {
 /// before that costs a client with `Expect: 100-continue` nothing.
 pub struct InboundBody {
     state: State,
+    /// Whose it is, if it is an answer of another server.
+    peer: Option<&'static str>,
+    trailers: Trailers,
+}
+
+/// The trailers of a body, once it was read to its end. Clones are handles to the same ones.
+#[derive(Clone, Default)]
+pub struct Trailers(Rc<RefCell<Option<Fields>>>);
+
+impl Trailers {
+    /// The values of one, if it came.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Vec<Vec<u8>> {
+        self.0.borrow().as_ref().map(|fields| fields.get(name)).unwrap_or_default()
+    }
 }
 
 enum State {
@@ -44,7 +61,21 @@ impl InboundBody {
     /// Wraps a request whose head was read.
     #[must_use]
     pub fn new(request: Request) -> Self {
-        Self { state: State::Untouched(request) }
+        Self { state: State::Untouched(request), peer: None, trailers: Trailers::default() }
+    }
+
+    /// The body of an answer.
+    pub(crate) fn of_response(response: Response, peer: &'static str) -> Self {
+        let (_verdict, verdict_rx) = wit_future::new(|| Ok(()));
+        let (stream, end) = Response::consume_body(response, verdict_rx);
+        let (state, trailers) = (State::Reading(stream, end), Trailers::default());
+        Self { state, peer: Some(peer), trailers }
+    }
+
+    /// Its trailers, to be asked once it was read.
+    #[must_use]
+    pub fn trailers(&self) -> Trailers {
+        self.trailers.clone()
     }
 
     /// The stream, to be read or handed on as it is.
@@ -62,7 +93,7 @@ impl InboundBody {
     /// Reads a body that is small by its nature, such as JSON, whole.
     ///
     /// # Errors
-    /// As [`InboundBody::read_into`], and [`Code::EntityTooLarge`]: it is longer than `limit` bytes.
+    /// As [`Body::read_into`] of [`InboundBody`], and [`Code::EntityTooLarge`]: it is longer than `limit` bytes.
     pub async fn read_whole(mut self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut whole = Vec::new();
         while let Some(bytes) = self.read().await? {
@@ -92,11 +123,14 @@ impl InboundBody {
     /// # Errors
     /// * [`Code::IncompleteBody`]: the client left.
     /// * [`Code::RequestTimeout`]: nothing came for [`CLIENT_IDLE_LIMIT`].
-    pub async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+    async fn fill(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
         self.open();
         let State::Reading(stream, _) = &mut self.state else { return Ok(None) };
         let Some((result, bytes)) = within(CLIENT_IDLE_LIMIT, stream.read(buffer)).await else {
             self.state = State::Ended;
+            if let Some(peer) = self.peer {
+                return Err(Error::unavailable(peer, "no bytes come"));
+            }
             return Err(Error::new(
                 Code::RequestTimeout,
                 format!("No bytes came for {} s; send them again", CLIENT_IDLE_LIMIT.as_secs()),
@@ -108,10 +142,12 @@ impl InboundBody {
         // The stream is over; only its end tells whether it was whole.
         if let State::Reading(stream, end) = std::mem::replace(&mut self.state, State::Ended) {
             drop(stream);
-            end.await.map_err(|code| {
-                Error::new(Code::IncompleteBody, "The body ended early; send it again")
-                    .because(format!("{code:?}"))
+            let trailers = end.await.map_err(|code| match self.peer {
+                Some(peer) => Error::unavailable(peer, format!("{code:?}")),
+                None => Error::new(Code::IncompleteBody, "The body ended early; send it again")
+                    .because(format!("{code:?}")),
             })?;
+            self.trailers.0.replace(trailers);
         }
         Ok((!bytes.is_empty()).then_some(bytes))
     }
@@ -129,16 +165,10 @@ impl UploadBody {
     /// Reads into `buffer`, which is emptied first; `None` at the end of a whole body.
     ///
     /// # Errors
-    /// As [`InboundBody::read_into`], and for a file as [`FormFile::read_into`].
-    pub async fn read_into(&mut self, mut buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+    /// As [`Body::read_into`] of [`InboundBody`], and for a file as [`FormFile::read_into`].
+    pub async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
         match self {
-            Self::Whole(body) => {
-                buffer.clear();
-                if buffer.capacity() < PUMP_BUFFER_BYTES {
-                    buffer.reserve_exact(PUMP_BUFFER_BYTES);
-                }
-                body.read_into(buffer).await
-            }
+            Self::Whole(body) => Body::read_into(body, buffer).await,
             Self::File(file) => file.read_into(buffer).await,
         }
     }
@@ -156,13 +186,17 @@ impl UploadBody {
 }
 
 impl Body for UploadBody {
-    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        self.read_into(Vec::new()).await
+    async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        Self::read_into(self, buffer).await
     }
 }
 
 impl Body for InboundBody {
-    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        self.read_into(Vec::with_capacity(PUMP_BUFFER_BYTES)).await
+    async fn read_into(&mut self, mut buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        buffer.clear();
+        if buffer.capacity() < PUMP_BUFFER_BYTES {
+            buffer.reserve_exact(PUMP_BUFFER_BYTES);
+        }
+        self.fill(buffer).await
     }
 }

@@ -26,7 +26,7 @@ const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null
 const RESOLVE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
     committed_at_us, user_metadata, visibility, cache_control, headers, digests, rule \
     from holdfast.resolve($1, $2, $3, $4, $5, $6, null, $7::text::uuid)";
-const REAP: &str = "select version, bucket, s3_key, multipart from holdfast.reap($1, null)";
+const REAP: &str = "select version, bucket, s3_key, multipart, tails from holdfast.reap($1, null)";
 const REAPED: &str = "select holdfast.reaped($1::text[]::uuid[], null)";
 const PURGE: &str = "select version, bucket, s3_key, delete_blob from holdfast.purge($1, null)";
 const PURGED: &str = "select holdfast.purged($1::text[]::uuid[], null)";
@@ -97,6 +97,10 @@ impl<'a> PgCatalog<'a> {
                     s3_key: row.required(2)?,
                     multipart: sweep == Sweep::Reap && row.boolean(3)?,
                     delete_blob: sweep == Sweep::Reap || row.boolean(3)?,
+                    tails: match sweep {
+                        Sweep::Reap => row.texts(4)?.unwrap_or_default(),
+                        Sweep::Purge => Vec::new(),
+                    },
                 })
             })
             .collect()
@@ -138,6 +142,8 @@ pub struct Claimed {
     pub delete_blob: bool,
     /// Whether S3 may hold parts of it too.
     pub multipart: bool,
+    /// Where the ends of a stream lie that were too short for a part.
+    pub tails: Vec<String>,
 }
 
 /// The worker's steps that only answer a count.

@@ -133,8 +133,8 @@ impl FormFile {
 }
 
 impl Body for FormFile {
-    async fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        self.read_into(Vec::new()).await
+    async fn read_into(&mut self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        Self::read_into(self, buffer).await
     }
 }
 

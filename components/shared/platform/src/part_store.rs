@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use holdfast_core::digest::base64;
 use holdfast_core::error::{Code, Error};
-use holdfast_core::multipart::{Joined, ListedPart, Part, PartStore};
-use holdfast_core::ports::{Target, Verify};
+use holdfast_core::ports::{Body, Target, Verify};
+use holdfast_core::session::{Joined, ListedPart, Part, PartStore};
 use holdfast_s3::{
     AbortMultipartUpload, Checksum, ChecksumAlgorithm, CompleteMultipartUpload,
     CreateMultipartUpload, ListMultipartUploads, ListParts, PartNumber, S3Error, UploadPart,
@@ -18,7 +18,7 @@ use crate::blobs::{
     STORED_TYPE, finish, refused, stored,
 };
 use crate::body::UploadBody;
-use crate::outbound::{Failure, Retry, retry};
+use crate::outbound::{Answer, Failure, Retry, retry};
 
 /// How long a Complete may take: SeaweedFS writes one entry for each 8 MiB or so.
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
@@ -69,12 +69,28 @@ impl PartStore for S3Blobs<'_> {
         let response = client::send(request)
             .await
             .map_err(|code| Failure::Transport(code).into_error(STORE))?;
-        let answer = finish(response, ERROR_BODY_BYTES).await?;
-        if answer.status == 404 {
-            let message = "The upload is over; create another one";
-            return Err(Error::new(Code::NoSuchUpload, message));
-        }
-        Ok(stored(&answer)?.etag)
+        part_etag(&finish(response, ERROR_BODY_BYTES).await?)
+    }
+
+    async fn put_part_streamed(
+        &self,
+        at: Target<'_>,
+        upload_id: &str,
+        number: u16,
+        body: &mut impl Body,
+    ) -> Result<String, Error> {
+        let part_number = PartNumber::new(number)
+            .ok_or_else(|| Error::internal(format!("part number {number}")))?;
+        let (bucket, key) = (at.bucket, at.s3_key);
+        let action = UploadPart {
+            bucket,
+            key,
+            upload_id,
+            part_number,
+            content_length: None,
+            checksum: None,
+        };
+        part_etag(&self.pump(&action, body).await?)
     }
 
     async fn list_parts(&self, at: Target<'_>, upload_id: &str) -> Result<Vec<ListedPart>, Error> {
@@ -163,6 +179,14 @@ impl PartStore for S3Blobs<'_> {
         }
         Ok(())
     }
+}
+
+/// The ETag of a part that was stored.
+fn part_etag(answer: &Answer) -> Result<String, Error> {
+    if answer.status == 404 {
+        return Err(Error::new(Code::NoSuchUpload, "The upload is over; create another one"));
+    }
+    Ok(stored(answer)?.etag)
 }
 
 /// What a refused Complete means.

@@ -2,13 +2,14 @@
 
 use holdfast_core::error::{Code, Error};
 use holdfast_core::limits::{LEASE_SECONDS, TICK_BATCH};
-use holdfast_core::multipart::{
-    Completing, NamedPart, NewUpload, Part, PartTarget, Recorded, Session, Sessions, State,
-};
 use holdfast_core::names::VersionId;
 use holdfast_core::parts::Plan;
 use holdfast_core::ports::Caller;
 use holdfast_core::principal::Principal;
+use holdfast_core::session::{
+    Completing, Concat, Created, NamedPart, NewUpload, Part, PartTarget, Protocol, Recorded,
+    Resumption, Session, Sessions, State, Stream, Tail,
+};
 use serde_json::{Value, json};
 use spin_sdk::pg::ParameterValue;
 
@@ -16,12 +17,19 @@ use crate::catalog::{PgCatalog, scopes, uuid};
 use crate::content;
 use crate::pg::{Row, bytes, opt_text, text, texts};
 
-const CREATE: &str = "select outcome, rule, expires_at_us from holdfast.create_session(\
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18)";
-const OPEN: &str = "select outcome, rule from holdfast.open_session($1, $2, $3, null)";
+const CREATE: &str = "select outcome, rule, expires_at_us, version::text, part_size, size from \
+    holdfast.create_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18, \
+    $19, $20, $21::text::uuid, $22, $23, $24::text[]::uuid[], $25)";
+const OPEN: &str = "select outcome, rule, upload_id from holdfast.open_session($1, $2, $3, null)";
+const ATTACH: &str =
+    "select outcome, rule from holdfast.attach_session($1, $2, $3, $4, $5, $6, null)";
+const OPEN_STREAM: &str = "select outcome, rule, state, bucket, s3_key, upload_id, part_size, size, epoch, \
+    expires_at_us, parts, part_bytes, tail, concat \
+    from holdfast.open_stream($1, $2, $3, $4, $5::text::uuid, $6, $7, $8, null)";
+const ADOPT: &str = "select outcome, rule from holdfast.record_part($1, $2, $3, $4, $5, true)";
 const SESSION: &str = "select outcome, rule, state, bucket, key, s3_key, upload_id, part_size, size, epoch, \
-    created_at_us, expires_at_us, signed, content_type, allowed_types, parts, committed \
-    from holdfast.session($1, $2, $3, $4, $5)";
+    created_at_us, expires_at_us, signed, content_type, allowed_types, parts, committed, tail, protocol, concat, \
+    sources::text[], described from holdfast.session($1, $2, $3, $4, $5, $6::text::uuid)";
 const OPEN_PART: &str = "select outcome, rule, bucket, s3_key, upload_id, part_size, size \
     from holdfast.open_part($1, $2, $3, $4, $5, $6, $7, null)";
 const RECORD: &str =
@@ -37,7 +45,7 @@ const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null
 const DUE: &str =
     "select version, sub, roles, scopes, hopeless from holdfast.due_sessions($1, null)";
 const LIST: &str = "select version, state, bucket, key, part_size, size, bytes, parts, epoch, \
-    created_at_us, expires_at_us from holdfast.list_sessions($1, $2, $3, $4)";
+    created_at_us, expires_at_us, protocol from holdfast.list_sessions($1, $2, $3, $4)";
 
 impl Sessions for PgCatalog<'_> {
     async fn create_session(
@@ -46,7 +54,8 @@ impl Sessions for PgCatalog<'_> {
         version: VersionId,
         s3_key: &str,
         new: &NewUpload,
-    ) -> Result<i64, Error> {
+    ) -> Result<Created, Error> {
+        let (concat, sources) = concat_words(&new.protocol);
         let metadata = serde_json::to_vec(&new.user_metadata).map_err(Error::internal)?;
         let parameters = vec![
             uuid(version),
@@ -67,10 +76,21 @@ impl Sessions for PgCatalog<'_> {
             ParameterValue::Jsonb(content::write_headers(&new.headers)?),
             bytes(Some(new.plan.part_size))?,
             ParameterValue::Int32(new.seconds),
+            opt_text(new.idempotency.as_ref().map(|it| it.key.as_str())),
+            opt_text(new.idempotency.as_ref().map(|it| it.fingerprint.as_str())),
+            opt_text(caller.grant.as_deref()),
+            text(new.protocol.as_str()),
+            opt_text(concat),
+            sources.as_deref().map_or(ParameterValue::DbNull, texts),
+            opt_text(new.described.as_deref()),
         ];
         let mut row = self.row(CREATE, parameters).await?;
         outcome(&mut row, Some(1))?;
-        Ok(row.integer(2)?.unwrap_or_default())
+        Ok(Created {
+            version: VersionId::parse(&row.required(3)?)?,
+            plan: plan(&mut row, 4)?,
+            expires_at_us: row.integer(2)?.unwrap_or_default(),
+        })
     }
 
     async fn open_session(
@@ -78,9 +98,74 @@ impl Sessions for PgCatalog<'_> {
         caller: &Caller,
         version: VersionId,
         upload_id: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
         let parameters = vec![uuid(version), text(&caller.principal.sub), text(upload_id)];
-        outcome(&mut self.row(OPEN, parameters).await?, Some(1))
+        let mut row = self.row(OPEN, parameters).await?;
+        outcome(&mut row, Some(1))?;
+        row.required(2)
+    }
+
+    async fn attach_session(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        part_size: u64,
+        upload_id: Option<&str>,
+    ) -> Result<(), Error> {
+        let parameters = vec![
+            uuid(version),
+            text(&caller.principal.sub),
+            texts(&caller.principal.roles),
+            scopes(&caller.principal),
+            bytes(Some(part_size))?,
+            opt_text(upload_id),
+        ];
+        outcome(&mut self.row(ATTACH, parameters).await?, Some(1))
+    }
+
+    async fn open_stream(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        resumption: Resumption,
+    ) -> Result<Stream, Error> {
+        let parameters = vec![
+            uuid(version),
+            text(&caller.principal.sub),
+            texts(&caller.principal.roles),
+            scopes(&caller.principal),
+            opt_text(caller.grant.as_deref()),
+            bytes(resumption.offset)?,
+            bytes(resumption.bytes)?,
+            bytes(resumption.size)?,
+        ];
+        let mut row = self.row(OPEN_STREAM, parameters).await?;
+        outcome(&mut row, Some(1))?;
+        let partial = row.text(13)?.as_deref() == Some("partial");
+        Ok(Stream {
+            state: state(&mut row, 2)?,
+            bucket: row.required(3)?,
+            s3_key: row.required(4)?,
+            upload_id: row.text(5)?.unwrap_or_default(),
+            plan: plan(&mut row, 6)?,
+            epoch: epoch(&mut row, 8)?,
+            expires_at_us: row.integer(9)?.unwrap_or_default(),
+            parts: u16::try_from(row.integer(10)?.unwrap_or_default()).map_err(Error::internal)?,
+            part_bytes: unsigned(&mut row, 11)?,
+            tail: tail(row.text(12)?.as_deref())?,
+            partial,
+        })
+    }
+
+    async fn adopt_tail(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        epoch: i32,
+        tail: &Tail,
+    ) -> Result<(), Error> {
+        let parameters = recorded(caller, version, Some(epoch), &[], Some(tail));
+        outcome(&mut self.row(ADOPT, parameters).await?, Some(1))
     }
 
     async fn session(
@@ -95,15 +180,15 @@ impl Sessions for PgCatalog<'_> {
             texts(&caller.principal.roles),
             scopes(&caller.principal),
             ParameterValue::Boolean(with_parts),
+            opt_text(caller.grant.as_deref()),
         ];
         let mut row = self.row(SESSION, parameters).await?;
         outcome(&mut row, Some(1))?;
-        let state = row.required(2)?;
+        let protocol = protocol(&mut row, 18)?;
         let committed = row.text(16)?;
         Ok(Session {
             version,
-            state: State::from_name(&state)
-                .ok_or_else(|| Error::internal(format!("unknown state {state}")))?,
+            state: state(&mut row, 2)?,
             bucket: row.required(3)?,
             key: row.required(4)?,
             s3_key: row.required(5)?,
@@ -116,6 +201,9 @@ impl Sessions for PgCatalog<'_> {
             content_type: row.text(13)?,
             allowed_types: row.texts(14)?,
             parts: parts(row.text(15)?.as_deref())?,
+            tail: tail(row.text(17)?.as_deref())?,
+            protocol,
+            described: row.text(21)?,
             committed: committed.map(|json| content::read_repeated(&json)).transpose()?,
         })
     }
@@ -153,15 +241,9 @@ impl Sessions for PgCatalog<'_> {
         version: VersionId,
         epoch: Option<i32>,
         parts: &[Part],
+        tail: Option<&Tail>,
     ) -> Result<Recorded, Error> {
-        let parts: Vec<_> = parts.iter().map(|it| json!([it.number, it.size, it.etag])).collect();
-        let parameters = vec![
-            uuid(version),
-            text(&caller.principal.sub),
-            texts(&caller.principal.roles),
-            opt_integer(epoch),
-            ParameterValue::Jsonb(Value::from(parts).to_string().into_bytes()),
-        ];
+        let parameters = recorded(caller, version, epoch, parts, tail);
         let mut row = self.row(RECORD, parameters).await?;
         outcome(&mut row, Some(1))?;
         Ok(Recorded {
@@ -292,6 +374,8 @@ pub struct Listed {
     pub created_at_us: i64,
     /// In microseconds of Unix time.
     pub expires_at_us: i64,
+    /// `parts` or `tus`.
+    pub protocol: String,
 }
 
 impl PgCatalog<'_> {
@@ -356,6 +440,7 @@ impl PgCatalog<'_> {
                     },
                     created_at_us: row.integer(9)?.unwrap_or_default(),
                     expires_at_us: row.integer(10)?.unwrap_or_default(),
+                    protocol: row.required(11)?,
                 })
             })
             .collect()
@@ -381,6 +466,8 @@ fn refused(code: Code) -> Error {
         Code::UploadTakenOver => {
             "Another client took the upload over; resume it to take it back, with a new epoch"
         }
+        Code::UploadGone => "The upload was given up, or its time is over; create another one",
+        Code::OffsetMismatch => "The upload is at another offset; ask for it with HEAD",
         _ => "",
     };
     Error::new(code, message)
@@ -424,6 +511,69 @@ fn plan(row: &mut Row, at: usize) -> Result<Plan, Error> {
     let part_size = unsigned(row, at)?;
     let size = row.integer(at + 1)?.map(u64::try_from).transpose().map_err(Error::internal)?;
     Ok(Plan { part_size, size })
+}
+
+fn state(row: &mut Row, at: usize) -> Result<State, Error> {
+    let name = row.required(at)?;
+    State::from_name(&name).ok_or_else(|| Error::internal(format!("unknown state {name}")))
+}
+
+/// The protocol and, behind it, what the upload is in a concatenation, and of what.
+fn protocol(row: &mut Row, at: usize) -> Result<Protocol, Error> {
+    let (name, concat) = (row.required(at)?, row.text(at + 1)?);
+    let concat = match concat.as_deref() {
+        None => Concat::Whole,
+        Some("partial") => Concat::Partial,
+        Some(_) => {
+            let sources = row.texts(at + 2)?.unwrap_or_default();
+            Concat::Final(sources.iter().map(|id| VersionId::parse(id)).collect::<Result<_, _>>()?)
+        }
+    };
+    match name.as_str() {
+        "parts" => Ok(Protocol::Parts),
+        "form" => Ok(Protocol::Form),
+        "tus" => Ok(Protocol::Tus(concat)),
+        _ => Err(Error::internal(format!("unknown protocol {name}"))),
+    }
+}
+
+/// What an upload is in a concatenation, and of what, as SQL has it.
+fn concat_words(protocol: &Protocol) -> (Option<&'static str>, Option<Vec<String>>) {
+    match protocol {
+        Protocol::Tus(Concat::Partial) => (Some("partial"), None),
+        Protocol::Tus(Concat::Final(sources)) => {
+            (Some("final"), Some(sources.iter().map(VersionId::to_string).collect()))
+        }
+        Protocol::Tus(Concat::Whole) | Protocol::Parts | Protocol::Form => (None, None),
+    }
+}
+
+/// The parameters of `record_part`.
+fn recorded(
+    caller: &Caller,
+    version: VersionId,
+    epoch: Option<i32>,
+    parts: &[Part],
+    tail: Option<&Tail>,
+) -> Vec<ParameterValue> {
+    let parts = parts.iter().map(|it| json!([it.number, it.size, it.etag]));
+    let tail = tail.map(|it| json!([it.part.number, it.part.size, it.part.etag, it.s3_key]));
+    let rows: Vec<_> = parts.chain(tail).collect();
+    vec![
+        uuid(version),
+        text(&caller.principal.sub),
+        texts(&caller.principal.roles),
+        opt_integer(epoch),
+        ParameterValue::Jsonb(Value::from(rows).to_string().into_bytes()),
+    ]
+}
+
+/// `[number, size, etag, S3 key]`
+fn tail(json: Option<&str>) -> Result<Option<Tail>, Error> {
+    let Some(json) = json else { return Ok(None) };
+    let tail: (u16, u64, String, String) = serde_json::from_str(json).map_err(Error::internal)?;
+    let (number, size, etag, s3_key) = tail;
+    Ok(Some(Tail { part: Part { number, size, etag }, s3_key }))
 }
 
 /// `[[number, size, etag], ...]`

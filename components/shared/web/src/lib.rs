@@ -29,5 +29,6 @@ pub mod range;
 pub mod request_id;
 pub mod signature;
 pub mod signed_url;
+pub mod tus;
 
 mod header;

@@ -6,9 +6,9 @@ use holdfast_core::error::{Code, Error};
 use holdfast_core::limits::{
     MAX_PARTS, MAX_SESSION_SECONDS, MAX_SIGNED_PARTS, SESSION_SECONDS, SIGNED_PART_SECONDS,
 };
-use holdfast_core::multipart::{NamedPart, NewUpload};
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use holdfast_core::parts::Plan;
+use holdfast_core::session::{NamedPart, NewUpload, Protocol};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LANGUAGE, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH,
 };
@@ -165,6 +165,9 @@ pub fn create(body: &[u8]) -> Result<NewUpload, Error> {
         if_none_match: conditions.if_none_match.as_ref().map(EntityTags::canonical).transpose()?,
         headers: content_headers::from_headers(&headers)?,
         seconds,
+        protocol: Protocol::Parts,
+        described: None,
+        idempotency: None,
     })
 }
 

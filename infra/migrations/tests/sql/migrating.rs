@@ -13,6 +13,7 @@ const MIGRATIONS: [&str; 6] = [
     "0004-api-keys",
     "0005-grants",
     "0006-multipart",
+    "0007-streams",
 ];
 
 pub(crate) fn register(suite: &mut Suite) {
