@@ -1,4 +1,4 @@
--- In whose name an upload token writes, and by which grant; `begin` asks the grant for the rest.
+-- In whose name an upload token writes, by which grant, and what that reaches; `begin` asks the grant for the rest.
 --
 -- Outcomes: ok, InvalidToken (unknown, or revoked: nobody learns which), ExpiredToken.
 create or replace function holdfast.authenticate_token(
@@ -10,7 +10,9 @@ create or replace function holdfast.authenticate_token(
     out sub      text,
     out roles    text[],
     out scopes   text[],
-    out grant_id uuid
+    out grant_id uuid,
+    out bucket   text,
+    out prefix   text    -- of the keys
 )
     language plpgsql volatile as
 $$
@@ -32,6 +34,8 @@ begin
         roles := the_grant.roles;
         scopes := the_grant.scopes;
         grant_id := the_grant.id;
+        bucket := the_grant.bucket;
+        prefix := the_grant.key;
         return;
     end if;
 

@@ -21,6 +21,7 @@ mod reconcile;
 mod shares;
 mod tokens;
 mod upload;
+mod uppy;
 mod vanish;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ fn main() -> Result<ExitCode> {
     objects::register(&mut suite);
     shares::register(&mut suite);
     tokens::register(&mut suite);
+    uppy::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;

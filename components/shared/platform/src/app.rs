@@ -10,7 +10,7 @@ use holdfast_core::ports::{Caller, Resolved};
 use holdfast_core::principal::Principal;
 use holdfast_s3::{Credentials, Endpoint, Signer};
 use holdfast_web::client_addr::client_addr;
-use holdfast_web::link::{Secret, split_token, without_secret};
+use holdfast_web::link::{split_token, without_secret};
 use holdfast_web::problem::{self, Failed};
 use holdfast_web::request_id::{RequestId, TraceParent};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE};
@@ -23,7 +23,7 @@ use wasip3::http::types::{Request, Response};
 use crate::blobs::S3Blobs;
 use crate::catalog::{Wanted, resolve};
 use crate::clock::random_bytes;
-use crate::grants;
+use crate::grants::{self, Reach};
 use crate::identity::Identity;
 use crate::inbound::Inbound;
 use crate::pg::Failure;
@@ -166,6 +166,8 @@ pub struct Context {
     pub app: Rc<App>,
     /// Who asks, and from where.
     pub caller: Caller,
+    /// What the upload token in the path reaches, if there is one.
+    pub reach: Option<Reach>,
     /// What tells this request from others.
     pub trace: Trace,
 }
@@ -252,9 +254,9 @@ pub async fn serve_by_token(
     let trace = Trace::of(&inbound);
     let known = match split_token(&inbound.path) {
         Some((token, rest)) => {
-            let secret = Secret::parse(token);
+            let token = token.to_owned();
             inbound.path = rest;
-            by_token(&inbound, &trace, secret).await
+            by_token(&inbound, &trace, &token).await
         }
         None => authenticate(&inbound, &trace).await,
     };
@@ -273,13 +275,13 @@ pub async fn serve(
 }
 
 async fn answer(
-    known: Result<(Rc<App>, Caller), Error>,
+    known: Result<Known, Error>,
     trace: Trace,
     inbound: Inbound,
     handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
 ) -> Response {
     let context = match known {
-        Ok((app, caller)) => Context { app, caller, trace },
+        Ok((caller, reach, app)) => Context { app, caller, reach, trace },
         Err(error) => return trace.refuse(&error),
     };
     match handle(&context, inbound).await {
@@ -288,25 +290,23 @@ async fn answer(
     }
 }
 
-async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Caller), Error> {
+type Known = (Caller, Option<Reach>, Rc<App>);
+
+async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<Known, Error> {
     let app = App::get().await?;
     let mut caller = anonymous(&app, inbound, trace);
     let identity = app.identity.as_ref().ok_or_else(|| not_given("what verifies tokens"))?;
     caller.principal =
         identity.principal(&inbound.headers, &caller, &app.config.database_url).await?;
-    Ok((app, caller))
+    Ok((caller, None, app))
 }
 
 /// An upload token says who asks, and no header does.
-async fn by_token(
-    inbound: &Inbound,
-    trace: &Trace,
-    secret: Option<Secret>,
-) -> Result<(Rc<App>, Caller), Error> {
+async fn by_token(inbound: &Inbound, trace: &Trace, token: &str) -> Result<Known, Error> {
     let app = App::get().await?;
     let caller = anonymous(&app, inbound, trace);
-    let caller = grants::authenticate(&app.config.database_url, secret, caller).await?;
-    Ok((app, caller))
+    let (caller, reach) = grants::authenticate(&app.config.database_url, token, caller).await?;
+    Ok((caller, Some(reach), app))
 }
 
 fn anonymous(app: &App, inbound: &Inbound, trace: &Trace) -> Caller {

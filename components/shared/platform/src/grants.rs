@@ -32,8 +32,8 @@ const USE_SHARE: &str = "select outcome, version, s3_key, size_bytes, etag, cont
     from holdfast.use_share($1, $2, $3, $4, null)";
 const CREATE_TOKEN: &str = "select outcome, rule, created_at_us, expires_at_us from holdfast.create_token(\
     $1::text::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, null)";
-const AUTHENTICATE: &str = "select outcome, sub, roles, scopes, grant_id from holdfast.authenticate_token(\
-    $1, $2, $3, null)";
+const AUTHENTICATE: &str = "select outcome, sub, roles, scopes, grant_id, bucket, prefix \
+    from holdfast.authenticate_token($1, $2, $3, null)";
 
 /// What SQL answers about one signed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -417,6 +417,17 @@ pub async fn use_share(
     })
 }
 
+/// What an upload token reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The one bucket.
+    pub bucket: String,
+    /// What the keys begin with; perhaps empty.
+    pub prefix: String,
+    /// The token, which stands in the URLs that its holder is answered.
+    pub token: String,
+}
+
 /// The caller of an upload token: its creator, within what the token says.
 ///
 /// # Errors
@@ -424,12 +435,12 @@ pub async fn use_share(
 /// * The database's.
 pub(crate) async fn authenticate(
     database_url: &str,
-    secret: Option<Secret>,
+    token: &str,
     caller: Caller,
-) -> Result<Caller, Error> {
+) -> Result<(Caller, Reach), Error> {
     let unknown =
         || Error::new(Code::InvalidToken, "There is no such upload token; ask for a new one");
-    let secret = secret.ok_or_else(unknown)?;
+    let secret = Secret::parse(token).ok_or_else(unknown)?;
     let parameters = vec![
         ParameterValue::Binary(secret.hash.to_vec()),
         text(&caller.ip),
@@ -437,15 +448,16 @@ pub(crate) async fn authenticate(
     ];
     let mut row = pg::call(database_url, AUTHENTICATE, parameters).await?;
     match row.required(0)?.as_str() {
-        "ok" => Ok(Caller {
-            principal: Principal {
+        "ok" => {
+            let principal = Principal {
                 sub: row.required(1)?,
                 roles: row.texts(2)?.unwrap_or_default(),
                 scopes: Some(row.texts(3)?.unwrap_or_default()),
-            },
-            grant: Some(row.required(4)?),
-            ..caller
-        }),
+            };
+            let caller = Caller { principal, grant: Some(row.required(4)?), ..caller };
+            let (bucket, prefix) = (row.required(5)?, row.required(6)?);
+            Ok((caller, Reach { bucket, prefix, token: token.to_owned() }))
+        }
         "ExpiredToken" => {
             Err(Error::new(Code::ExpiredToken, "The upload token has expired; ask for a new one"))
         }
