@@ -1,5 +1,5 @@
-//! The URLs that Holdfast makes, in the hands of programs that we did not write: boto3, the AWS SDK for JavaScript,
-//! and what they send with. The programs are in `tests/clients`.
+//! Holdfast in the hands of programs that we did not write: boto3, the AWS SDK for JavaScript and what they send with
+//! use the URLs that it makes, and Uppy uploads. The programs are in `tests/clients`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -27,6 +27,10 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("the_aws_sdk_for_javascript_uses_signed_urls", |api| async {
         let program = node().await?;
         run(api, program, "aws.mjs", 73).await
+    });
+    suite.add("uppy_itself_uploads_in_each_of_its_modes", |api| async {
+        let program = node().await?;
+        run(api, program, "uppy.mjs", 12).await
     });
     suite.add("boto3_and_curl_use_signed_urls", |api| async {
         let program = python().await?;

@@ -101,7 +101,8 @@ impl Within<'_> {
     }
 
     fn key(&self, name: &str) -> Result<ObjectKey, Error> {
-        if name.starts_with(self.prefix) {
+        // A prefix alone is no name.
+        if name.is_empty() || name.starts_with(self.prefix) {
             return ObjectKey::parse(name);
         }
         ObjectKey::parse(&format!("{}{name}", self.prefix))
@@ -365,4 +366,202 @@ impl SignRequest {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Code::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "019ab7c4-5f0e-7a51-b3c8-0d6a7c1f9e42";
+    const ANYWHERE: Within<'_> = Within { bucket: None, prefix: "" };
+    const INBOX: Within<'_> = Within { bucket: Some("documents"), prefix: "inbox/" };
+
+    fn id() -> VersionId {
+        VersionId::parse(ID).expect("an id")
+    }
+
+    fn query(text: &str, within: Within<'_>) -> Result<NewFile, Error> {
+        NewFile::from_query(&Query::parse(Some(text)).expect("a query"), within)
+    }
+
+    #[test]
+    fn paths() {
+        let object = (BucketName::parse("documents"), ObjectKey::parse("a/b c"));
+        let object = Resource::Object(object.0.expect("a bucket"), object.1.expect("a key"));
+        for (path, resource) in [
+            ("/params", Resource::Params),
+            ("/sign", Resource::Sign),
+            ("/multipart", Resource::Uploads),
+            ("/multipart/ID", Resource::Upload(id())),
+            ("/multipart/ID/complete", Resource::Complete(id())),
+            ("/multipart/ID/10000", Resource::Part(id(), 10_000)),
+            ("/objects/documents/a/b%20c", object),
+        ] {
+            let path = format!("{ROUTE}{}", path.replace("ID", ID));
+            assert_eq!(Resource::parse(&path).expect(&path), resource);
+        }
+        for (path, code) in [
+            ("", Code::NoSuchRoute),
+            ("/", Code::NoSuchRoute),
+            ("/params/", Code::NoSuchRoute),
+            ("/multipart/ID/1/2", Code::NoSuchRoute),
+            ("/multipart/x", Code::NoSuchUpload),
+            ("/multipart/", Code::NoSuchUpload),
+            ("/multipart/x/1", Code::NoSuchUpload),
+            ("/multipart/ID/", Code::InvalidArgument),
+            ("/multipart/ID/0", Code::InvalidArgument),
+            ("/multipart/ID/10001", Code::InvalidArgument),
+            ("/multipart/ID/+1", Code::InvalidArgument),
+            ("/objects/B/k", Code::InvalidBucketName),
+            ("/objects/documents/", Code::InvalidArgument),
+            ("/objects/documents/a/../b", Code::InvalidArgument),
+        ] {
+            let path = format!("{ROUTE}{}", path.replace("ID", ID));
+            assert_eq!(Resource::parse(&path).expect_err(&path).code, code, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_file_as_companion_is_asked_for_it() {
+        let file = query(
+            "filename=a+b.txt&type=text%2Fplain&metadata%5Bbucket%5D=documents&metadata[name]=x\
+             &metadata[relativePath]=null&metadata[Project]=reef",
+            ANYWHERE,
+        )
+        .expect("a file");
+        assert_eq!((file.bucket.as_str(), file.key.as_str()), ("documents", "a b.txt"));
+        let fields =
+            json!({"key": "a b.txt", "Content-Type": "text/plain", "x-amz-meta-project": "reef"});
+        assert_eq!(Value::from(file.fields()), fields);
+
+        let body = json!({"filename": "a", "type": "", "metadata": {
+            "bucket": "documents", "key": "k", "year": 2026, "on": true, "relativePath": null, "none": null}});
+        let file = NewFile::from_body(body.to_string().as_bytes(), ANYWHERE).expect("a file");
+        assert_eq!((file.key.as_str(), file.content_type.as_deref()), ("k", None));
+        let wanted = json!({"x-amz-meta-year": "2026", "x-amz-meta-on": "true"});
+        assert_eq!(Value::from(file.headers()), wanted);
+    }
+
+    #[test]
+    fn a_token_says_the_bucket_and_what_keys_begin_with() {
+        for (name, key) in [("a", "inbox/a"), ("inbox/a", "inbox/a"), ("inbox", "inbox/inbox")] {
+            let file = query(&format!("filename={name}"), INBOX).expect("a file");
+            assert_eq!((file.bucket.as_str(), file.key.as_str()), ("documents", key));
+        }
+        // What it does not reach is refused by `begin`, which asks the token itself.
+        let file =
+            query("filename=a&metadata[bucket]=avatars&metadata[key]=b", INBOX).expect("a file");
+        assert_eq!((file.bucket.as_str(), file.key.as_str()), ("avatars", "inbox/b"));
+    }
+
+    #[test]
+    fn files_that_are_none() {
+        for (text, within) in [
+            ("filename=a", ANYWHERE),
+            ("filename=a&metadata[bucket]=", ANYWHERE),
+            ("filename=a&metadata[bucket]=B", ANYWHERE),
+            ("", INBOX),
+            ("filename=..%2Fa", INBOX),
+            ("filename=a&filename=b", INBOX),
+            ("filename=${filename}", INBOX),
+            ("filename=a&type=nonsense", INBOX),
+            ("filename=a&metadata[a b]=x", INBOX),
+            ("filename=a&metadata[]=x", INBOX),
+            ("filename=a&metadata[x]=%0A", INBOX),
+        ] {
+            assert!(query(text, within).is_err(), "{text}");
+        }
+        for body in ["", "[]", "{}", r#"{"filename": 1}"#, r#"{"filename": "a", "metadata": []}"#] {
+            assert!(NewFile::from_body(body.as_bytes(), INBOX).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_requests_that_uppy_has_signed() {
+        let sign = |body: Value| SignRequest::parse(body.to_string().as_bytes(), INBOX);
+        let of = |body: Value| {
+            let request = sign(body.clone()).unwrap_or_else(|error| panic!("{body}: {error:?}"));
+            assert!(request.key.as_str() == "inbox/k" && request.seconds > 0);
+            request.signing
+        };
+        let put = of(json!({"method": "PUT", "key": "k", "contentType": "text/plain"}));
+        assert!(
+            matches!(put, Signing::PutObject(file) if file.content_type.as_deref() == Some("text/plain"))
+        );
+        let create =
+            of(json!({"method": "POST", "key": "inbox/k", "metadata": {"key": "other", "a": 1}}));
+        assert!(
+            matches!(create, Signing::CreateMultipartUpload(file) if file.metadata["a"] == "1")
+        );
+        let part =
+            json!({"method": "PUT", "key": "k", "uploadId": ID, "partNumber": 7, "expiresIn": 60});
+        assert_eq!(of(part), Signing::UploadPart(id(), 7));
+        for method in ["GET", "POST", "DELETE"] {
+            let body = json!({"method": method, "key": "k", "uploadId": ID});
+            assert_eq!(of(body), Signing::OfUpload(id()));
+        }
+        for bad in [
+            json!({"method": "DELETE", "key": "k"}),
+            json!({"method": "GET", "key": "k"}),
+            json!({"method": "PUT", "key": "k", "uploadId": ID}),
+            json!({"method": "PUT", "key": "k", "partNumber": 1}),
+            json!({"method": "POST", "key": "k", "uploadId": ID, "partNumber": 1}),
+            json!({"method": "PUT", "key": "k", "uploadId": ID, "partNumber": 0}),
+            json!({"method": "PUT", "key": "k", "uploadId": ID, "partNumber": 10_001}),
+            json!({"method": "PUT", "key": "k", "expiresIn": 604_801}),
+            json!({"method": "PUT"}),
+            json!([]),
+        ] {
+            assert_eq!(sign(bad.clone()).expect_err("bad").code, Code::InvalidArgument, "{bad}");
+        }
+    }
+
+    #[test]
+    fn parts_as_companion_names_them() {
+        let named = complete(br#"{"parts": [{"PartNumber": 1, "ETag": "\"aa\"", "Size": 5}]}"#);
+        assert_eq!(named.expect("one"), [NamedPart { number: 1, etag: "aa".to_owned() }]);
+        for bad in [
+            json!({"parts": []}),
+            json!({"parts": [{"PartNumber": 0, "ETag": "a"}]}),
+            json!({"parts": [{"PartNumber": 1, "ETag": ""}]}),
+            json!({"parts": [{"number": 1, "etag": "a"}]}),
+            json!({}),
+        ] {
+            assert!(complete(bad.to_string().as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_parser_panic(
+            bytes: Vec<u8>,
+            path in ".*",
+            text in "\\{\"(parts|key|filename)\": .*\\}",
+            search in "(filename|type|metadata\\[.{0,9}\\])=.{0,20}(&metadata\\[bucket\\]=abc)?",
+        ) {
+            for body in [&bytes[..], text.as_bytes()] {
+                let _ = NewFile::from_body(body, INBOX);
+                let _ = SignRequest::parse(body, INBOX);
+                let _ = complete(body);
+            }
+            let _ = Resource::parse(&format!("{ROUTE}{path}"));
+            let _ = Resource::parse(&format!("{OBJECTS}{path}"));
+            if let Ok(query) = Query::parse(Some(&search)) {
+                let _ = NewFile::from_query(&query, ANYWHERE);
+                let _ = of_upload(&query);
+            }
+        }
+
+        /// What is answered is what a token of that prefix takes, whatever the name.
+        #[test]
+        fn a_key_begins_with_the_prefix_of_its_token(name in "[^/]{1,40}") {
+            let body = json!({"method": "PUT", "key": name}).to_string();
+            if let Ok(request) = SignRequest::parse(body.as_bytes(), INBOX) {
+                prop_assert_eq!(request.key.as_str(), format!("inbox/{name}"));
+            }
+        }
+    }
 }
