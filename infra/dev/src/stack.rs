@@ -207,6 +207,12 @@ impl Stack {
         &self.keys.tick_secret
     }
 
+    /// Signs the URLs that the application makes.
+    #[must_use]
+    pub fn url_secret(&self) -> &str {
+        &self.keys.url_secret
+    }
+
     /// The folder of everything.
     #[must_use]
     pub fn data(&self) -> &Path {

@@ -1,14 +1,18 @@
-//! The pinned servers, in a private Python environment.
+//! The pinned servers, in a private Python environment, and the packages that tests need of Python and Node.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 
 use crate::host::on_path;
 use crate::progress::Step;
+
+/// The oldest Node that the clients of the tests run on.
+const NODE_MAJOR: u32 = 20;
 
 /// Where the pinned server programs are.
 #[derive(Debug, Clone)]
@@ -49,6 +53,73 @@ pub fn python_program(venv: &str, requirements: &Path, program: &str) -> Result<
         let file = venv.join("bin").join(program);
         file.is_file().then_some(file)
     })
+}
+
+/// Finds Node, and installs what `package-lock.json` in `folder` locks into its `node_modules` when it is not there.
+/// Fast and safe as [`tools`].
+///
+/// # Errors
+/// Node or npm is missing, too old, or cannot be installed; or a package cannot be had.
+pub fn node_program(folder: &Path) -> Result<PathBuf> {
+    let lock_file = folder.join("package-lock.json");
+    // `npm ci` deletes `node_modules`, so the lock is the file that it reads.
+    let lock =
+        File::open(&lock_file).with_context(|| format!("cannot read {}", lock_file.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", lock_file.display()))?;
+    let (node, npm) = node_and_npm()?;
+    let wanted = fingerprint(&lock_file)?;
+    let stamp = folder.join("node_modules/.installed");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(node);
+    }
+    let step = Step::start(&format!("Installing the packages of {}", lock_file.display()));
+    let arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
+    let output = quiet(&npm, &arguments, folder)?;
+    if !output.status.success() {
+        bail!("`npm ci` could not install what {} locks:{}", lock_file.display(), tail(&output));
+    }
+    fs::write(&stamp, wanted)?;
+    step.done("");
+    Ok(node)
+}
+
+/// Node and npm, from the distribution where they are missing and we may install them.
+fn node_and_npm() -> Result<(PathBuf, PathBuf)> {
+    let both = || Some((on_path("node")?, on_path("npm")?));
+    let found = match both() {
+        Some(found) => found,
+        None => {
+            install_node()?;
+            both().context("nodejs and npm were installed, and `node` or `npm` is not on PATH")?
+        }
+    };
+    let output = quiet(&found.0, &[], Path::new("--version"))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|it| it.parse().ok());
+    if major.is_none_or(|major: u32| major < NODE_MAJOR) {
+        bail!("{} is Node {version}: install Node {NODE_MAJOR} or later", found.0.display());
+    }
+    Ok(found)
+}
+
+fn install_node() -> Result<()> {
+    let message = format!(
+        "node and npm are not on PATH: install Node {NODE_MAJOR} or later with npm (on Debian and Ubuntu the \
+         packages nodejs and npm)"
+    );
+    let Some(apt) = on_path("apt-get").filter(|_| geteuid().is_root()) else { bail!(message) };
+    let step = Step::start("Installing nodejs and npm with apt-get");
+    quiet(&apt, &["-qq"], Path::new("update"))?;
+    let output = quiet(
+        &apt,
+        &["-qq", "-y", "--no-install-recommends", "install", "nodejs"],
+        Path::new("npm"),
+    )?;
+    if !output.status.success() {
+        bail!("{message}; `apt-get install nodejs npm` failed:{}", tail(&output));
+    }
+    step.done("");
+    Ok(())
 }
 
 /// What `find` finds in a virtual environment that has exactly these requirements.

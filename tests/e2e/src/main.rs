@@ -2,6 +2,7 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod clients;
 mod conformance;
 mod content;
 mod download;
@@ -21,6 +22,7 @@ mod shares;
 mod tokens;
 mod tus;
 mod upload;
+mod uppy;
 mod vanish;
 
 use std::process::ExitCode;
@@ -48,12 +50,14 @@ fn main() -> Result<ExitCode> {
     vanish::register(&mut suite);
     outage::register(&mut suite);
     presign::register(&mut suite);
+    clients::register(&mut suite);
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
     shares::register(&mut suite);
     tokens::register(&mut suite);
     tus::register(&mut suite);
+    uppy::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;

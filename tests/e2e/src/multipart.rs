@@ -13,6 +13,7 @@ use md5::{Digest as _, Md5};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::harness::{Api, Suite, expect, header, json_of, noise, refused, sha256};
 use crate::raw::Raw;
@@ -20,9 +21,17 @@ use crate::raw::Raw;
 const MIB: usize = 1_024 * 1_024;
 const PART: usize = 5 * MIB;
 
+/// How the one gibibyte is cut, and all at once.
+const GIBIBYTE_PARTS: usize = 8;
+const GIBIBYTE_PART: usize = 128 * MIB;
+
+/// What the host may need for eight parts and a download of any size: far less than one of the parts.
+const GIBIBYTE_MEMORY: usize = 48 * MIB;
+
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("us_005_a_large_file_goes_in_parts_and_its_progress_is_told", us_005);
     suite.add("eight_parts_at_once_come_back_as_one", eight_at_once);
+    suite.add("one_gibibyte_goes_by_eight_parts_at_once_in_constant_memory", gibibyte);
     suite.add("a_part_that_is_sent_again_replaces_the_first", sent_again);
     suite.add("parts_that_are_wrong_are_named_and_nothing_changes", wrong_parts);
     suite.add("a_part_that_is_not_what_was_declared_is_refused", declared_parts);
@@ -147,6 +156,97 @@ async fn eight_at_once(api: Api) -> Result<()> {
     let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
     ensure!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     is_stored(&api, "documents/parts/parallel", &bytes).await
+}
+
+/// Made, sent and compared in pieces, so that nobody holds the file. A stack of its own: what other tests send at the
+/// same time is no part of the measure.
+async fn gibibyte(shared: Api) -> Result<()> {
+    drop(shared);
+    let folder = tempfile::tempdir()?;
+    let mut options = StackOptions::new(folder.path().join("data"));
+    options.tick_every = None;
+    let stack = Arc::new(Stack::start(options).await?);
+    let api = Api::of(Arc::clone(&stack))?;
+    let result = gibibyte_on(&api).await;
+    stack.stop().await?;
+    result
+}
+
+async fn gibibyte_on(api: &Api) -> Result<()> {
+    // Components are compiled, and pools are made, when they are first needed.
+    let warm = create(api, &json!({"bucket": "documents", "key": "parts/warm"})).await?;
+    expect(part(api, &warm, 1, &noise(MIB)), 200).await?;
+    expect(complete(api, &warm), 200).await?;
+    is_stored(api, "documents/parts/warm", &noise(MIB)).await?;
+
+    let memory = Memory::watch(api.stack.host().pid())?;
+    let size = GIBIBYTE_PARTS * GIBIBYTE_PART;
+    let body = json!({
+        "bucket": "documents", "key": "parts/gibibyte", "size": size, "partSize": GIBIBYTE_PART
+    });
+    let id = create(api, &body).await?;
+    let piece = Arc::new(noise(MIB));
+    let sent = stream::iter(0..GIBIBYTE_PARTS)
+        .map(|index| {
+            let piece = Arc::clone(&piece);
+            let first = index * GIBIBYTE_PART / MIB;
+            let pieces = stream::iter(first..first + GIBIBYTE_PART / MIB)
+                .map(move |number| Ok::<_, std::io::Error>(numbered(&piece, number)));
+            let request = route(api, Method::PUT, &format!("/{id}/parts/{}", index + 1))
+                .header(CONTENT_LENGTH, GIBIBYTE_PART)
+                .body(reqwest::Body::wrap_stream(pieces));
+            expect(request, 200)
+        })
+        .buffer_unordered(GIBIBYTE_PARTS)
+        .collect::<Vec<_>>()
+        .await;
+    sent.into_iter().collect::<Result<Vec<_>>>()?;
+    let object = json_of(complete(api, &id), 200).await?;
+    ensure!(object["size"] == size, "{object}");
+
+    let (mut wanted, mut found) = (Sha256::new(), Sha256::new());
+    (0..size / MIB).for_each(|number| wanted.update(numbered(&piece, number)));
+    let mut back = expect(api.get("documents/parts/gibibyte"), 200).await?.bytes_stream();
+    while let Some(bytes) = back.next().await {
+        found.update(bytes?);
+    }
+    ensure!(found.finalize() == wanted.finalize(), "other bytes came back");
+    let grown = memory.grown()?;
+    ensure!(grown < GIBIBYTE_MEMORY, "the host grew by {} MiB", grown / MIB);
+    Ok(())
+}
+
+/// A piece of its own at each place: one that is at another would be noticed.
+fn numbered(piece: &[u8], number: usize) -> Vec<u8> {
+    let mut bytes = piece.to_vec();
+    bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    bytes
+}
+
+/// What a process needs more than at the beginning, from the kernel's own high-water mark.
+struct Memory {
+    pid: u32,
+    before: usize,
+}
+
+impl Memory {
+    fn watch(pid: u32) -> Result<Self> {
+        // `5` starts the mark anew: proc_pid_clear_refs(5).
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+        Ok(Self { pid, before: Self::peak(pid)? })
+    }
+
+    fn grown(&self) -> Result<usize> {
+        Ok(Self::peak(self.pid)?.saturating_sub(self.before))
+    }
+
+    fn peak(pid: u32) -> Result<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib =
+            line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok());
+        Ok(kib.context("VmHWM")? * 1_024)
+    }
 }
 
 async fn sent_again(api: Api) -> Result<()> {

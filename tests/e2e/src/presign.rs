@@ -24,7 +24,7 @@ pub(crate) fn ask(api: &Api, token: &str, body: &Value) -> RequestBuilder {
 }
 
 /// A URL for reading `key` of documents, by alice.
-fn get(key: &str) -> Value {
+pub(crate) fn get(key: &str) -> Value {
     json!({"method": "GET", "bucket": "documents", "key": key})
 }
 

@@ -28,6 +28,7 @@ pub mod public_keys;
 pub mod reconcile;
 pub mod reply;
 pub mod sessions;
+pub mod signed_parts;
 pub mod stored;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.

@@ -10,6 +10,7 @@
 //! Spec: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 
 mod actions;
+pub mod answers;
 mod checksum;
 mod credentials;
 mod endpoint;

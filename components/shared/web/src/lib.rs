@@ -31,5 +31,6 @@ pub mod request_id;
 pub mod signature;
 pub mod signed_url;
 pub mod tus;
+pub mod uppy;
 
 mod header;

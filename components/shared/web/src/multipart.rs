@@ -82,7 +82,7 @@ impl Resource {
 }
 
 /// Digits only: no sign, no spaces, no leading zero.
-fn part_number(text: &str) -> Result<u16, Error> {
+pub(crate) fn part_number(text: &str) -> Result<u16, Error> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     text.parse()
         .ok()
@@ -194,11 +194,19 @@ pub fn complete(body: &[u8]) -> Result<Option<Vec<NamedPart>>, Error> {
         return Ok(None);
     }
     let Complete { parts } = object(body)?;
-    let Some(parts) = parts else { return Ok(None) };
+    let parts = parts.map(|parts| parts.into_iter().map(|it| (it.number, it.etag)).collect());
+    parts.map(named_parts).transpose()
+}
+
+/// Parts as a client names them: their numbers, and their ETags with or without quotes.
+///
+/// # Errors
+/// [`Code::InvalidArgument`].
+pub fn named_parts(parts: Vec<(u16, String)>) -> Result<Vec<NamedPart>, Error> {
     if parts.is_empty() || parts.len() > MAX_PARTS.into() {
-        return Err(invalid(format!("parts has 1 to {MAX_PARTS} parts; leave it out for all")));
+        return Err(invalid(format!("Name 1 to {MAX_PARTS} parts")));
     }
-    let named = parts.into_iter().map(|CompletePart { number, etag }| {
+    let named = parts.into_iter().map(|(number, etag)| {
         let bare = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).unwrap_or(&etag);
         let good = (1..=MAX_ETAG_BYTES).contains(&bare.len())
             && bare.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
@@ -209,7 +217,7 @@ pub fn complete(body: &[u8]) -> Result<Option<Vec<NamedPart>>, Error> {
         }
         Ok(NamedPart { number, etag: bare.to_owned() })
     });
-    named.collect::<Result<_, _>>().map(Some)
+    named.collect()
 }
 
 /// Which URLs shall be signed.
@@ -251,7 +259,7 @@ pub fn sign(body: &[u8]) -> Result<SignRequest, Error> {
     Ok(SignRequest { parts: parts.into_iter().collect(), seconds })
 }
 
-fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     // serde would take an array of the fields in their order, too.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(invalid("The body is not a JSON object"));

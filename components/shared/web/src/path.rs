@@ -77,6 +77,11 @@ impl Query {
         decoded.collect::<Result<_, _>>().map(Self)
     }
 
+    /// All parameters, as they were sent.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value of a parameter; empty for one without `=`.
     ///
     /// # Errors
