@@ -1,6 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants that ended long ago, the parts of uploads that ended, old rows of the access log. Returns
--- how many rows went.
+-- idempotency keys, grants and API keys that ended long ago, the parts of uploads that ended, old rows of the access
+-- log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -46,6 +46,17 @@ begin
     where (i.principal, i.key) in (
         select old.principal, old.key
         from holdfast.idempotency old
+        where old.created_at < keyed_before
+        order by old.created_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.grant_request r
+    where (r.principal, r.key) in (
+        select old.principal, old.key
+        from holdfast.grant_request old
         where old.created_at < keyed_before
         order by old.created_at
         limit p_limit

@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -30,6 +30,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "blob_in_use",
     "blobs_without_row",
     "claim",
+    "claim_grant",
     "commit",
     "condemn_blobs",
     "create_key",
@@ -45,12 +46,14 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "list_grants",
     "list_keys",
     "list_sessions",
+    "make_grant",
     "may",
     "mend_usage",
     "open_part",
     "open_put",
     "open_session",
     "presign",
+    "presign_again",
     "presign_get",
     "presign_put",
     "purge",

@@ -17,6 +17,7 @@ mod presign;
 mod raw;
 mod readme;
 mod reconcile;
+mod repeats;
 mod shares;
 mod tokens;
 mod upload;
@@ -50,6 +51,7 @@ fn main() -> Result<ExitCode> {
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
+    repeats::register(&mut suite);
     shares::register(&mut suite);
     tokens::register(&mut suite);
     reconcile::register(&mut suite);

@@ -6,13 +6,14 @@ use holdfast_migrations::{Error, Report, migrate, seed};
 use tokio_postgres::Client;
 
 /// Every migration, in order.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "0001-tables",
     "0002-deletion",
     "0003-content",
     "0004-api-keys",
     "0005-grants",
     "0006-multipart",
+    "0007-idempotent-grants",
 ];
 
 pub(crate) fn register(suite: &mut Suite) {
