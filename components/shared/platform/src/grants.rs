@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use crate::catalog::{resolved, scopes};
 use crate::content;
+use crate::log;
 use crate::pg::{self, Row, opt_text, text, texts};
 
 const PRESIGN: &str = "select place, outcome, rule, id, expires_s, version, s3_key, content_type, \
@@ -26,6 +27,7 @@ const REVOKE: &str = "select outcome, rule from holdfast.revoke_grant(\
     $1::text::uuid, $2, $3, $4, $5, $6, $7, null)";
 const OPEN_PUT: &str = "select outcome, rule, sub, roles, scopes, bucket, key, s3_key, size_bytes, \
     content_type, allowed_types, repeated from holdfast.open_put($1, $2, $3, null)";
+const REFUSE_PUT: &str = "select outcome, rule from holdfast.open_put(null, $1, $2, null, $3)";
 const CREATE_SHARE: &str = "select outcome, rule, created_at_us, expires_at_us, id, encode(hash, 'hex'), repeated \
     from holdfast.create_share($1::text::uuid, $2, $3, $4, $5::text::uuid, $6, $7, $8, $9, $10, $11, $12, $13, null, $14, $15)";
 const USE_SHARE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
@@ -172,7 +174,7 @@ pub struct Shown {
 
 /// A page of grants that is asked for.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub struct Grants<'a> {
     /// Of these kinds.
     pub kinds: &'a [&'a str],
     /// Those of a bucket, for whoever administers it; `None` is one's own.
@@ -189,7 +191,7 @@ pub struct Page<'a> {
 /// [`Code::AccessDenied`], and the database's.
 pub async fn list(
     database_url: &str,
-    page: &Page<'_>,
+    page: &Grants<'_>,
     caller: &Caller,
 ) -> Result<Vec<Shown>, Error> {
     let parameters = vec![
@@ -284,6 +286,18 @@ pub async fn open_put(
         allowed_types: row.texts(10)?,
         repeated: row.text(11)?.map(|json| content::read_repeated(&json)).transpose()?,
     })
+}
+
+/// Writes down that the URL which completes a presigned PUT was refused, and why.
+pub async fn refuse_put(database_url: &str, error: &Error, caller: &Caller) {
+    let parameters = vec![
+        text(&caller.ip),
+        text(&caller.request_id),
+        text(error.rule.as_deref().unwrap_or(error.code.as_str())),
+    ];
+    if let Err(error) = pg::call(database_url, REFUSE_PUT, parameters).await {
+        log::warn("a refused URL is not in the audit log", &error);
+    }
 }
 
 /// What a share link or an upload token is made of.
