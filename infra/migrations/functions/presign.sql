@@ -49,6 +49,7 @@ declare
     new_id    int8;
     open_puts int8;
     claim     record;
+    quota     record;
     -- What a repeat is answered.
     answers   jsonb := '[]';
     any_made  boolean := false;
@@ -127,6 +128,17 @@ begin
                   and g.kind = 'put'
                   and g.expires_at > at - interval '15 minutes'
                   and v.state = 'pending';
+                -- An admin's batch writes for many owners, whose quotas it would else lock in the order of its keys.
+                for quota in
+                    select distinct b.name, coalesce(o.owner, p_sub) collate "C" as owner, b.policy
+                    from jsonb_array_elements(p_asked) e
+                         join holdfast.bucket b on b.name = e ->> 'bucket'
+                         left join holdfast.object o on o.bucket = b.name and o.key = e ->> 'key'
+                    where e ->> 'method' = 'PUT'
+                    order by 1, 2
+                loop
+                    perform holdfast.lock_room(quota.name, quota.owner, quota.policy);
+                end loop;
             end if;
             if open_puts >= most_open then
                 outcome := 'QuotaExceeded'; rule := 'principal.openPuts';

@@ -46,6 +46,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "list_grants",
     "list_keys",
     "list_sessions",
+    "lock_room",
     "make_grant",
     "may",
     "mend_usage",
