@@ -10,6 +10,8 @@ declare
     logged_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '90 days';
     -- So long a request may be repeated under its idempotency key.
     keyed_before  constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
+    -- So long a key that ended is listed, and its use is told from that of an unknown one. The audit log keeps its rows.
+    keys_before   constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '30 days';
     -- So long the status of an upload tells its parts.
     parted_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
     objects       int8[];
@@ -70,6 +72,17 @@ begin
         from holdfast."grant" old
         where old.expires_at < ended_before
         order by old.expires_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.api_key k
+    where k.id in (
+        select old.id
+        from holdfast.api_key old
+        where least(old.expires_at, old.revoked_at) < keys_before
+        order by least(old.expires_at, old.revoked_at)
         limit p_limit
         for update skip locked);
     get diagnostics gone = row_count;
