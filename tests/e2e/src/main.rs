@@ -18,6 +18,7 @@ mod presign;
 mod raw;
 mod readme;
 mod reconcile;
+mod repeats;
 mod shares;
 mod tokens;
 mod tus;
@@ -54,6 +55,7 @@ fn main() -> Result<ExitCode> {
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
+    repeats::register(&mut suite);
     shares::register(&mut suite);
     tokens::register(&mut suite);
     tus::register(&mut suite);
