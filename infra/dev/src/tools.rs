@@ -72,7 +72,7 @@ pub fn node_program(folder: &Path) -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(node);
     }
-    let step = Step::start(&format!("Installing the packages of {}", lock_file.display()));
+    let step = Step::start(format!("Installing the packages of {}", lock_file.display()));
     let arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
     let output = quiet(&npm, &arguments, folder)?;
     if !output.status.success() {
@@ -131,7 +131,7 @@ fn apt_install(packages: &[&str], message: &str) -> Result<()> {
         bail!(message.to_owned())
     };
     let names = packages.join(" and ");
-    let step = Step::start(&format!("Installing {names} with apt-get"));
+    let step = Step::start(format!("Installing {names} with apt-get"));
     quiet(&apt, &["-qq"], Path::new("update"))?;
     let Some((last, others)) = packages.split_last() else { return Ok(()) };
     let install = ["-qq", "-y", "-o", LOCK_TIMEOUT, "--no-install-recommends", "install"];

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
-use crate::clients::{command, node, run_with};
+use crate::clients::{command, node, python, run_with};
 use crate::harness::{Api, Suite};
 use crate::multipart::{nothing_is_left, restart_host};
 
@@ -30,6 +30,9 @@ pub(crate) fn register(suite: &mut Suite) {
         nothing_is_left(&api, &bucket).await
     });
     suite.add("tus_js_client_goes_on_after_every_server_was_killed", killed);
+    suite.add("tuspy_uploads_in_each_of_its_ways", |api| async move {
+        run_with(&python().await?, "tus.py", &set_up(&api, "documents"), 11).await
+    });
     suite.add("browsers_upload_by_each_way_of_the_example_page", in_a_browser);
 }
 
@@ -39,7 +42,7 @@ async fn in_a_browser(api: Api) -> Result<()> {
     let bucket = api.bucket(&json!({})).await?;
     let mut set_up = set_up(&api, &bucket);
     set_up["chromium"] = json!(chromium);
-    run_with(&program, "browser.mjs", &set_up, 29).await?;
+    run_with(&program, "browser.mjs", &set_up, 33).await?;
     // What a form had sent until then is deleted by whoever notices that it left.
     for _ in 0..100 {
         if nothing_is_left(&api, &bucket).await.is_ok() {
