@@ -278,14 +278,22 @@ async fn answer(
     inbound: Inbound,
     handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
 ) -> Response {
-    let context = match known {
-        Ok((app, caller)) => Context { app, caller, trace },
-        Err(error) => return trace.refuse(&error),
+    let (rest, waits) = (inbound.body.rest(), inbound.waits_to_send());
+    let may_have_body = !matches!(inbound.method, Method::GET | Method::HEAD);
+    let response = match known {
+        Ok((app, caller)) => {
+            let context = Context { app, caller, trace };
+            handle(&context, inbound).await.unwrap_or_else(|error| context.trace.refuse(&error))
+        }
+        Err(error) => {
+            drop(inbound);
+            trace.refuse(&error)
+        }
     };
-    match handle(&context, inbound).await {
-        Ok(response) => response,
-        Err(error) => context.trace.refuse(&error),
+    if may_have_body {
+        rest.linger(waits);
     }
+    response
 }
 
 async fn authenticate(inbound: &Inbound, trace: &Trace) -> Result<(Rc<App>, Caller), Error> {
