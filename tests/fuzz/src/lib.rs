@@ -9,7 +9,9 @@ pub mod digest_header;
 pub mod form_data;
 pub mod jwt;
 pub mod key;
+pub mod policy;
 pub mod range;
+pub mod requests;
 pub mod signed_url;
 pub mod sigv4;
 

@@ -62,6 +62,12 @@ impl Inbound {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether the client sends its body only when it is told to: `Expect: 100-continue`.
+    #[must_use]
+    pub fn waits_to_send(&self) -> bool {
+        self.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"))
+    }
+
     /// The Content-Length.
     ///
     /// # Errors
