@@ -79,6 +79,7 @@ begin
     if the.state = 'open' then
         epoch := the.epoch + 1;
         update holdfast.upload_session s set epoch = open_stream.epoch where s.version = p_version;
+        perform holdfast.extend_session(p_version, at);
     end if;
     perform holdfast.durable();
     state := the.state;
@@ -87,7 +88,10 @@ begin
     s3_key := the.s3_key;
     upload_id := the.upload_id;
     part_size := the.part_size;
-    expires_at_us := the.expires_at_us;
+    select (extract(epoch from s.expires_at) * 1000000)::int8
+    into expires_at_us
+    from holdfast.upload_session s
+    where s.version = p_version;
     parts := jsonb_array_length(the.parts);
     tail := the.tail;
     concat := the.concat;

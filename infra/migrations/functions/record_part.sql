@@ -24,7 +24,7 @@ begin
 
     -- The version first, as everywhere; its lock stands for the session's.
     perform from holdfast.version v where v.id = p_version for no key update;
-    select v.state, s.created_by, s.completing_at, s.epoch, s.size
+    select v.state, s.created_by, s.completing_at, s.epoch, s.size, s.protocol
     into the
     from holdfast.version v
          join holdfast.upload_session s on s.version = v.id
@@ -52,6 +52,9 @@ begin
     set size   = excluded.size,
         etag   = excluded.etag,
         s3_key = excluded.s3_key;
+    if the.protocol = 'tus' then
+        perform holdfast.extend_session(p_version, clock_timestamp());
+    end if;
     if p_adopt then
         update holdfast.version v
         set s3_key = p.s3_key

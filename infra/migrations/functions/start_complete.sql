@@ -40,7 +40,7 @@ begin
          join holdfast.bucket b on b.name = o.bucket
     where v.id = p_version;
     if not found or (the.created_by is distinct from p_sub and not 'admin' = any (coalesce(p_roles, '{}')))
-       or (the.state <> 'pending' and the.committed_at is null) or the.upload_id is null then
+       or (the.committed_at is null and (the.state <> 'pending' or the.upload_id is null)) then
         outcome := 'NoSuchUpload'; rule := 'session.state';
         return;
     end if;
@@ -78,6 +78,11 @@ begin
                 outcome := 'InvalidPart'; rule := 'parts.etag';
                 return;
             end if;
+        end if;
+
+        if exists (select from holdfast.upload_part p where p.version = p_version and p.s3_key is not null) then
+            outcome := 'InvalidPart'; rule := 'parts.tail'; detail := 'the last';
+            return;
         end if;
 
         -- Those that shall be there, from the first to the last.

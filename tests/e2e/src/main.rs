@@ -20,6 +20,7 @@ mod readme;
 mod reconcile;
 mod shares;
 mod tokens;
+mod tus;
 mod upload;
 mod uppy;
 mod vanish;
@@ -56,6 +57,7 @@ fn main() -> Result<ExitCode> {
     shares::register(&mut suite);
     tokens::register(&mut suite);
     uppy::register(&mut suite);
+    tus::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
     runtime.block_on(stack.stop())?;

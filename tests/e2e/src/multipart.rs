@@ -72,7 +72,7 @@ fn complete(api: &Api, id: &str) -> RequestBuilder {
     post(api, &format!("/{id}/complete"))
 }
 
-async fn is_stored(api: &Api, path: &str, bytes: &[u8]) -> Result<()> {
+pub(crate) async fn is_stored(api: &Api, path: &str, bytes: &[u8]) -> Result<()> {
     let back = expect(api.get(path), 200).await?.bytes().await?;
     ensure!(back.len() == bytes.len() && sha256(&back) == sha256(bytes), "{path} is another");
     Ok(())
@@ -85,7 +85,7 @@ async fn uploads(api: &Api, bucket: &str) -> Result<usize> {
 }
 
 /// Nothing of a bucket is in SeaweedFS: no object, and no part of one.
-async fn nothing_is_left(api: &Api, bucket: &str) -> Result<()> {
+pub(crate) async fn nothing_is_left(api: &Api, bucket: &str) -> Result<()> {
     ensure!(api.listed(bucket).await? == 0, "{bucket} has objects");
     let uploads = uploads(api, bucket).await?;
     ensure!(uploads == 0, "{bucket} has {uploads} uploads");
@@ -659,7 +659,7 @@ async fn between_complete_and_commit(api: &Api) -> Result<()> {
 }
 
 /// Its key-value store is lost with it: nothing that was acknowledged is only there.
-async fn restart_host(api: &Api) -> Result<()> {
+pub(crate) async fn restart_host(api: &Api) -> Result<()> {
     api.stack.host().kill9();
     let lost = find(api.stack.data(), "key-value.redb")?.context("the key-value store")?;
     std::fs::remove_file(lost)?;
@@ -684,7 +684,7 @@ fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
 }
 
 /// What an Abort freed is gone only then.
-async fn vacuum(api: &Api) -> Result<()> {
+pub(crate) async fn vacuum(api: &Api) -> Result<()> {
     let seaweedfs = api.stack.seaweedfs().context("a SeaweedFS of our own")?;
     let master = seaweedfs.master();
     // `host:port.grpc-port`

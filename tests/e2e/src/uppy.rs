@@ -22,6 +22,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("uppy_signs_nothing_else", nothing_else);
     suite.add("uppy_stays_within_its_token", within);
     suite.add("uppy_uploads_are_nobody_elses", nobody_elses);
+    suite.add("a_page_of_another_origin_may_use_uppy", another_origin);
 }
 
 /// How it is known who asks.
@@ -511,5 +512,41 @@ async fn nobody_elses(api: Api) -> Result<()> {
         let body = json!({"method": method, "key": "mine", "uploadId": id});
         refused(bob.ask(&body), 404, "NoSuchUpload").await?;
     }
+    Ok(())
+}
+
+/// What a browser asks before, and what it lets the page read.
+async fn another_origin(api: Api) -> Result<()> {
+    const ORIGIN: &str = "https://app.example.org";
+    let uppy = Uppy::new(api, Way::Token).await?;
+    let signed = json_of(uppy.ask(&json!({"method": "PUT", "key": "k"})), 200).await?;
+    let put = text(&signed, "url")?.to_owned();
+    let form = json_of(uppy.companion(Method::GET, "/params?filename=k"), 200).await?;
+    let uploads = format!("{}/multipart", uppy.url);
+    for (url, method, asked) in [
+        (put.as_str(), "PUT", "content-type,x-amz-meta-project"),
+        (text(&form, "url")?, "POST", ""),
+        (&uploads, "POST", "content-type"),
+        (&format!("{}/v1/uppy/s3/sign", uppy.api.url), "POST", "authorization,content-type"),
+    ] {
+        let preflight = uppy.api.client.request(Method::OPTIONS, url).header("origin", ORIGIN);
+        let mut preflight = preflight.header("access-control-request-method", method);
+        if !asked.is_empty() {
+            preflight = preflight.header("access-control-request-headers", asked);
+        }
+        let answer = expect(preflight, 204).await?;
+        ensure!(header(&answer, "access-control-allow-origin") == ORIGIN, "{url}");
+        ensure!(header(&answer, "access-control-allow-methods").contains(method), "{url}");
+        ensure!(header(&answer, "access-control-allow-headers") == asked, "{url}");
+    }
+    let sent = uppy.api.client.put(&put).header("origin", ORIGIN).body("x");
+    let sent = expect(sent, 201).await?;
+    ensure!(header(&sent, "access-control-allow-origin") == ORIGIN);
+    let exposed = header(&sent, "access-control-expose-headers");
+    ensure!(exposed.contains("etag") && exposed.contains("location"), "{exposed}");
+    // And why it is refused.
+    let refused = uppy.companion(Method::GET, "/params").header("origin", ORIGIN);
+    let refused = expect(refused, 400).await?;
+    ensure!(header(&refused, "access-control-allow-origin") == ORIGIN);
     Ok(())
 }

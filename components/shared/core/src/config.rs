@@ -8,7 +8,7 @@ use http::uri::{Authority, Uri};
 use crate::limits::{MIN_SECRET_BYTES, ORPHAN_AGE_SECONDS};
 
 /// The variables that components read, as `spin.toml` names them. Each component is given those that it needs.
-pub const VARIABLES: [&str; 17] = [
+pub const VARIABLES: [&str; 18] = [
     "database_url",
     "s3_endpoint",
     "s3_public_endpoint",
@@ -25,6 +25,7 @@ pub const VARIABLES: [&str; 17] = [
     "tick_secret",
     "url_secret",
     "trusted_proxies",
+    "cors_origins",
     "orphan_age_seconds",
 ];
 
@@ -127,6 +128,8 @@ pub struct Config {
     pub url_secret: Option<String>,
     /// How many proxies in front of us may be believed in `X-Forwarded-For`.
     pub trusted_proxies: usize,
+    /// The origins whose pages may read our answers, where a bucket's policy does not say; `*` is any.
+    pub cors_origins: Vec<String>,
     /// How old a blob without a row has to be before it may be deleted.
     pub orphan_age: Duration,
 }
@@ -273,6 +276,12 @@ impl Config {
                     count.parse().map_err(|_| wrong("trusted_proxies", "is not a whole number"))?
                 }
             },
+            cors_origins: optional("cors_origins")
+                .unwrap_or_default()
+                .split([',', ' '])
+                .filter(|origin| !origin.is_empty())
+                .map(str::to_owned)
+                .collect(),
             orphan_age: match optional("orphan_age_seconds") {
                 None => Duration::from_secs(ORPHAN_AGE_SECONDS),
                 Some(seconds) => Duration::from_secs(
@@ -292,6 +301,7 @@ impl fmt::Debug for Config {
             .field("tokens", &self.tokens)
             .field("public_url", &self.public_url)
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("cors_origins", &self.cors_origins)
             .field("orphan_age", &self.orphan_age)
             .finish_non_exhaustive()
     }

@@ -10,10 +10,11 @@ use holdfast_core::ports::{Caller, Resolved};
 use holdfast_core::principal::Principal;
 use holdfast_s3::{Credentials, Endpoint, Signer};
 use holdfast_web::client_addr::client_addr;
+use holdfast_web::cors::{is_preflight, preflight_headers};
 use holdfast_web::link::{split_token, without_secret};
 use holdfast_web::problem::{self, Failed};
 use holdfast_web::request_id::{RequestId, TraceParent};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 use spin_sdk::pg::Connection;
 use spin_sdk::variables;
@@ -27,7 +28,7 @@ use crate::grants::{self, Reach};
 use crate::identity::Identity;
 use crate::inbound::Inbound;
 use crate::pg::Failure;
-use crate::{log, pg, reply};
+use crate::{cors, log, pg, reply};
 
 /// The instance's own state.
 pub struct App {
@@ -194,6 +195,8 @@ pub struct Trace {
     parent: Option<TraceParent>,
     method: Method,
     path: String,
+    /// What every answer of this component, or to this page, has besides.
+    besides: HeaderMap,
 }
 
 impl Trace {
@@ -205,13 +208,14 @@ impl Trace {
             parent: TraceParent::from_headers(&inbound.headers),
             method: inbound.method.clone(),
             path: without_secret(&inbound.path).into_owned(),
+            besides: HeaderMap::new(),
         }
     }
 
-    /// `x-request-id`, and `traceparent` where one came in.
+    /// `x-request-id`, `traceparent` where one came in, and what every answer has besides.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.besides.clone();
         headers.insert("x-request-id", self.id.to_header());
         if let Some(Ok(parent)) = self.parent.as_ref().map(|p| HeaderValue::try_from(p.as_str())) {
             headers.insert("traceparent", parent);
@@ -250,17 +254,7 @@ pub async fn serve_by_token(
     request: Request,
     handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
 ) -> Response {
-    let mut inbound = Inbound::new(request);
-    let trace = Trace::of(&inbound);
-    let known = match split_token(&inbound.path) {
-        Some((token, rest)) => {
-            let token = token.to_owned();
-            inbound.path = rest;
-            by_token(&inbound, &trace, &token).await
-        }
-        None => authenticate(&inbound, &trace).await,
-    };
-    answer(known, trace, inbound, handle).await
+    serve_with(request, Front { by_token: true, ..Front::default() }, handle).await
 }
 
 /// Answers a request: reads its head, authenticates, handles, and renders what went wrong.
@@ -268,18 +262,48 @@ pub async fn serve(
     request: Request,
     handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
 ) -> Response {
-    let inbound = Inbound::new(request);
-    let trace = Trace::of(&inbound);
-    let known = authenticate(&inbound, &trace).await;
-    answer(known, trace, inbound, handle).await
+    serve_with(request, Front::default(), handle).await
 }
 
-async fn answer(
-    known: Result<Known, Error>,
-    trace: Trace,
-    inbound: Inbound,
+/// What a component does with requests before it handles them.
+#[derive(Default)]
+pub struct Front {
+    /// Whether an upload token may stand in their paths.
+    pub by_token: bool,
+    /// What every answer has.
+    pub headers: HeaderMap,
+    /// Whether anybody may ask OPTIONS.
+    pub open_options: bool,
+}
+
+/// The same, as `front` says. What a browser asks before a request of another origin is answered here.
+pub async fn serve_with(
+    request: Request,
+    front: Front,
     handle: impl AsyncFnOnce(&Context, Inbound) -> Result<Response, Error>,
 ) -> Response {
+    let mut inbound = Inbound::new(request);
+    let mut trace = Trace::of(&inbound);
+    trace.besides = front.headers;
+    trace.besides.extend(cors::headers(&inbound).await);
+    if is_preflight(&inbound.method, &inbound.headers) {
+        let mut headers = trace.headers();
+        if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            headers.extend(preflight_headers(&inbound.headers));
+        }
+        return reply::empty(204, &headers);
+    }
+    let known = match split_token(&inbound.path).filter(|_| front.by_token) {
+        _ if front.open_options && inbound.method == Method::OPTIONS => {
+            App::get().await.map(|app| (anonymous(&app, &inbound, &trace), None, app))
+        }
+        Some((token, rest)) => {
+            let token = token.to_owned();
+            inbound.path = rest;
+            by_token(&inbound, &trace, &token).await
+        }
+        None => authenticate(&inbound, &trace).await,
+    };
     let context = match known {
         Ok((caller, reach, app)) => Context { app, caller, reach, trace },
         Err(error) => return trace.refuse(&error),

@@ -12,6 +12,7 @@ pub mod body;
 pub mod catalog;
 pub mod clock;
 mod content;
+mod cors;
 pub mod form;
 pub mod grants;
 pub mod identity;

@@ -9,6 +9,7 @@ pub mod client_addr;
 pub mod conditional;
 pub mod content_headers;
 pub mod content_type;
+pub mod cors;
 pub mod digests;
 pub mod disposition;
 pub mod form_data;

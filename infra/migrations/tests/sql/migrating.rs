@@ -6,7 +6,7 @@ use holdfast_migrations::{Error, Report, migrate, seed};
 use tokio_postgres::Client;
 
 /// Every migration, in order.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "0001-tables",
     "0002-deletion",
     "0003-content",

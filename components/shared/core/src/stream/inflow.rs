@@ -99,7 +99,13 @@ impl<'a, B: Body, K: Clock> Inflow<'a, B, K> {
         }
     }
 
-    pub(super) fn stop(&mut self, error: Error) {
+    /// Takes no more, not even what came.
+    pub(super) fn refuse(&mut self, error: Error) {
+        self.stop(error);
+        self.rest.clear();
+    }
+
+    fn stop(&mut self, error: Error) {
         self.ended.get_or_insert(Err(error));
     }
 

@@ -76,7 +76,7 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
                 Ok(allowed) => allowed,
                 Err(refused) if refused.code == Code::ServiceUnavailable => return Err(refused),
                 Err(refused) => {
-                    inflow.stop(refused);
+                    inflow.refuse(refused);
                     0
                 }
             };
