@@ -72,7 +72,7 @@ pub fn node_program(folder: &Path) -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(node);
     }
-    let step = Step::start(&format!("Installing the packages of {}", lock_file.display()));
+    let step = Step::start(format!("Installing the packages of {}", lock_file.display()));
     let arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
     let output = quiet(&npm, &arguments, folder)?;
     if !output.status.success() {
