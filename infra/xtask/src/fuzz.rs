@@ -12,7 +12,7 @@ use crate::command::{self, cargo};
 use crate::signals::Interrupted;
 
 /// The targets, each a program of `tests/fuzz`.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "conditional",
     "digest_header",
     "form_data",
@@ -23,6 +23,7 @@ const TARGETS: [&str; 10] = [
     "requests",
     "signed_url",
     "sigv4",
+    "tus",
 ];
 
 /// What libFuzzer needs the compiler to add, all of it in stable Rust: a counter for each edge, a

@@ -14,6 +14,7 @@ pub mod range;
 pub mod requests;
 pub mod signed_url;
 pub mod sigv4;
+pub mod tus;
 
 /// Up to `N` pieces between line feeds; the last has the rest.
 fn lines<const N: usize>(data: &[u8]) -> [&[u8]; N] {

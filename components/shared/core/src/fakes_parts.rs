@@ -52,7 +52,7 @@ impl Sessions for FakeCatalog {
     ) -> Result<Created, Error> {
         let s3_key = s3_key.to_owned();
         self.session.replace(Some(session(version, s3_key, new.plan, new.protocol.clone())));
-        Ok(Created { version, plan: new.plan, expires_at_us: i64::MAX })
+        Ok(Created { version, plan: new.plan, expires_at_us: i64::MAX, repeated: false })
     }
 
     async fn open_session(
