@@ -11,7 +11,7 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::reply;
 use holdfast_web::conditional::ETag;
 use holdfast_web::digests;
-use holdfast_web::idempotency::IdempotencyKey;
+use holdfast_web::idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey};
 use holdfast_web::multipart::{self as parse, EPOCH, MAX_BODY_BYTES};
 use holdfast_web::path::Query;
 use http::header::{ETAG, LOCATION};
@@ -41,6 +41,9 @@ pub(crate) async fn create(context: &Context, inbound: Inbound) -> Result<Respon
     let url = render::session_url(context, &created.version.to_string());
     headers.insert(LOCATION, HeaderValue::try_from(url).map_err(Error::internal)?);
     headers.insert(EPOCH, HeaderValue::from(1));
+    if created.repeated {
+        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
     Ok(reply::json(201, headers, &render::created(context, &new, &created)))
 }
 

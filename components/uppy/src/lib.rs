@@ -6,6 +6,7 @@
 //! in S3's own shapes. Only parts go straight to SeaweedFS, to the one key of an upload that the caller has begun.
 //! Those URLs of ours carry an upload token, because Uppy sends no header with them.
 
+mod check;
 mod companion;
 mod objects;
 mod sign;
@@ -27,7 +28,7 @@ async fn handle(request: Request) -> Response {
 async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {
     let resource = Resource::parse(&inbound.path)?;
     inbound.allow(match resource {
-        Resource::Params | Resource::Part(..) => &["GET"],
+        Resource::Params | Resource::Part(..) | Resource::Check => &["GET"],
         Resource::Uploads | Resource::Complete(_) | Resource::Sign => &["POST"],
         Resource::Upload(_) => &["GET", "DELETE"],
         Resource::Object(..) => &["GET", "POST", "DELETE"],
@@ -40,6 +41,7 @@ async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {
         (Resource::Upload(id), _) => companion::list(context, id, &inbound).await,
         (Resource::Part(id, number), _) => companion::part(context, id, number, &inbound).await,
         (Resource::Complete(id), _) => companion::complete(context, id, inbound).await,
+        (Resource::Check, _) => check::check(context, &inbound).await,
         (Resource::Sign, _) => sign::sign(context, inbound).await,
         (Resource::Object(bucket, key), _) => objects::route(context, bucket, key, inbound).await,
     }

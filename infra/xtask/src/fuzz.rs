@@ -12,8 +12,19 @@ use crate::command::{self, cargo};
 use crate::signals::Interrupted;
 
 /// The targets, each a program of `tests/fuzz`.
-const TARGETS: [&str; 8] =
-    ["conditional", "digest_header", "form_data", "jwt", "key", "range", "signed_url", "sigv4"];
+const TARGETS: [&str; 11] = [
+    "conditional",
+    "digest_header",
+    "form_data",
+    "jwt",
+    "key",
+    "policy",
+    "range",
+    "requests",
+    "signed_url",
+    "sigv4",
+    "tus",
+];
 
 /// What libFuzzer needs the compiler to add, all of it in stable Rust: a counter for each edge, a
 /// table of their places, and a call at each comparison.

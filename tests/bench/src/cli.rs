@@ -39,6 +39,10 @@ pub(crate) enum Measurement {
     LargeGet,
     /// 256 MiB in parts of 8 MiB on 4 connections, through Holdfast and by signed URLs.
     Multipart,
+    /// 256 MiB by TUS in requests of several lengths, against parts of 8 MiB on one connection too.
+    Tus,
+    /// 4 KiB and 64 KiB by TUS, each in the request that creates it, on 16 connections.
+    SmallTus,
     /// 4 KiB and 64 KiB PUT on 16 connections.
     SmallPut,
     /// 4 KiB and 64 KiB GET on 16 connections.

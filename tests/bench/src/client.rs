@@ -57,6 +57,18 @@ impl Connection {
         Ok((etag, answer.into_body().collect().await?.to_bytes().to_vec()))
     }
 
+    /// As [`Connection::send`]; a header of the answer.
+    ///
+    /// # Errors
+    /// As [`Connection::send`], or it has no such header.
+    pub(crate) async fn header(&mut self, request: Request<Payload>, name: &str) -> Result<String> {
+        let answer = self.answer(request).await?;
+        let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let value = value.with_context(|| format!("the answer has no {name}"))?.to_owned();
+        answer.into_body().collect().await?;
+        Ok(value)
+    }
+
     /// As [`Connection::send`], and every byte must be that of a [`Payload`].
     ///
     /// # Errors

@@ -19,6 +19,8 @@ use crate::target::{Side, Target};
 pub(crate) enum Operation {
     /// Stores an object under a key of its own.
     Put,
+    /// As `Put` on SeaweedFS, and by one request of TUS on Holdfast.
+    PutTus,
     /// Reads one of [`Job::keys`] objects.
     Get,
     /// Stores an object that anybody may read.
@@ -47,6 +49,10 @@ impl Job {
         let key = format!("{}/{}", self.prefix, number % self.keys);
         match self.operation {
             Operation::Put => target.put(self.side, &key, Payload::sized(self.size)),
+            Operation::PutTus if self.side == Side::Holdfast => {
+                target.tus_create(&key, self.size, Payload::sized(self.size))
+            }
+            Operation::PutTus => target.put(self.side, &key, Payload::sized(self.size)),
             Operation::Get => target.get(self.side, &key),
             Operation::PutPublic => target.put_public(self.side, &key, Payload::sized(self.size)),
             Operation::GetPublic => target.get_public(self.side, &key),

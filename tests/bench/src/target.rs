@@ -1,6 +1,8 @@
 //! The two sides of a comparison, and the requests that each of them takes.
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use holdfast_dev::Stack;
 use holdfast_s3::{Action, Endpoint, GetObject, PutObject, Signer};
@@ -148,6 +150,39 @@ impl Target {
             None => request,
         };
         Ok(request.body(body)?)
+    }
+
+    /// Begins an upload of TUS of `bytes`, with the first of them.
+    pub(crate) fn tus_create(
+        &self,
+        key: &str,
+        bytes: u64,
+        first: Payload,
+    ) -> Result<Request<Payload>> {
+        let metadata = format!("bucket {},key {}", STANDARD.encode(BUCKET), STANDARD.encode(key));
+        let request = self.tus(Method::POST, "/v1/tus", first.bytes());
+        Ok(request
+            .header("upload-length", bytes)
+            .header("upload-metadata", metadata)
+            .body(first)?)
+    }
+
+    /// Sends bytes of an upload of TUS.
+    pub(crate) fn tus_append(
+        &self,
+        path: &str,
+        offset: u64,
+        bytes: Payload,
+    ) -> Result<Request<Payload>> {
+        let request = self.tus(Method::PATCH, path, bytes.bytes());
+        Ok(request.header("upload-offset", offset).body(bytes)?)
+    }
+
+    fn tus(&self, method: Method, path: &str, bytes: u64) -> Builder {
+        self.bearer(method, path)
+            .header("tus-resumable", "1.0.0")
+            .header(CONTENT_TYPE, "application/offset+octet-stream")
+            .header(CONTENT_LENGTH, bytes)
     }
 
     /// A request by a URL that SeaweedFS takes as it is.

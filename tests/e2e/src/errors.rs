@@ -15,6 +15,8 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("downloads_are_refused_with_the_right_code", downloads);
     suite.add("a_length_above_the_limit_is_refused_before_the_body", too_long);
     suite.add("a_body_without_a_length_is_refused_at_the_limit", grows_too_long);
+    suite.add("a_client_that_sends_all_before_it_reads_gets_its_refusal", sends_all);
+    suite.add("a_body_that_never_ends_is_given_up", never_ends);
     suite.add("a_broken_chunk_is_an_incomplete_body", broken_chunk);
     suite.add("a_type_that_the_bucket_does_not_take_is_refused", wrong_type);
     suite.add("quotas_are_kept", quotas);
@@ -227,5 +229,61 @@ async fn tick_secret(api: Api) -> Result<()> {
     refused(api.client.get(&url), 405, "MethodNotAllowed").await?;
     let secret = Stack::tick_secret(&api.stack);
     expect(api.client.post(&url).bearer_auth(secret), 200).await?;
+    Ok(())
+}
+
+/// The connection stays until the body is through, though the answer is there at once.
+async fn sends_all(api: Api) -> Result<()> {
+    let body = noise(6 * MIB);
+    let length = format!("content-length: {}\r\n", body.len());
+    let image = "content-type: image/png\r\n";
+    for (method, path, headers, status) in [
+        // Refused by its head, by a body that gets too long, and without a look at either.
+        ("PUT", "/v1/upload/avatars/sends-all", format!("{length}{image}"), 413),
+        (
+            "PUT",
+            "/v1/upload/avatars/sends-all",
+            format!("transfer-encoding: chunked\r\n{image}"),
+            413,
+        ),
+        ("PUT", "/v1/upload/nowhere/sends-all", length.clone(), 404),
+        ("POST", "/v1/shares", length.clone(), 413),
+        ("PUT", "/v1/download/documents/sends-all", length.clone(), 405),
+    ] {
+        let mut raw = Raw::open(&api, method, path, &headers).await?;
+        for (number, piece) in body.chunks(MIB / 4).enumerate() {
+            let taken = if headers.contains("chunked") {
+                raw.send_chunk(piece).await?
+            } else {
+                raw.send(piece).await?
+            };
+            ensure!(taken, "{method} {path}: reset before piece {number}");
+            // Slower than the server reads, so that nothing waits in a socket.
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        if headers.contains("chunked") {
+            ensure!(raw.send(b"0\r\n\r\n").await?, "{path}: reset before the end");
+        }
+        let (got, text) = raw.problem().await?;
+        ensure!(got == status, "{method} {path}: {text}");
+    }
+    // Without a token, by a client that we did not write.
+    for _ in 0..5 {
+        let nobody = api.client.put(format!("{}/v1/upload/documents/sends-all", api.url));
+        refused(nobody.body(body.clone()), 401, "MissingAuthentication").await?;
+    }
+    Ok(())
+}
+
+/// What is read for nothing has an end.
+async fn never_ends(api: Api) -> Result<()> {
+    let headers = format!("content-length: {}\r\n", 6_u64 * 1_024 * 1_024 * 1_024);
+    let mut raw = Raw::open(&api, "PUT", "/v1/upload/nowhere/never-ends", &headers).await?;
+    let piece = noise(MIB);
+    let mut sent = 0;
+    while raw.send(&piece).await? {
+        sent += 1;
+        ensure!(sent < 512, "{sent} MiB were taken");
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use crate::harness::{Api, Suite, expect, header, json_of, noise, refused};
+use crate::multipart::{is_stored, nothing_is_left};
 use crate::raw::Raw;
 
 pub(crate) fn register(suite: &mut Suite) {
@@ -17,6 +18,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_form_that_is_none_is_refused", malformed);
     suite.add("a_large_file_of_a_form_streams", large);
     suite.add("a_form_may_be_repeated", repeated);
+    suite.add("a_file_above_10_mb_of_a_form_goes_in_parts", in_parts);
     suite.add("curl_sends_a_form", curl);
 }
 
@@ -181,4 +183,42 @@ async fn curl(api: Api) -> Result<()> {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     refused(api.get(&format!("{bucket}/left")), 404, "NoSuchKey").await?;
     Ok(())
+}
+
+/// Above 10 MB a form's files are uploads in parts inside; what breaks leaves none of them.
+async fn in_parts(api: Api) -> Result<()> {
+    let bucket = api.bucket(&json!({})).await?;
+    let long = noise(40 * 1_024 * 1_024 + 3);
+    let form = Form::new()
+        .part("long", file(long.clone(), "long.bin"))
+        .part("short", file(noise(200_000), "short.bin"));
+    let answer = json_of(post(&api, &bucket, form), 201).await?;
+    ensure!(answer["files"][0]["size"] == long.len(), "{answer}");
+    // Two parts of the store made it one object.
+    ensure!(answer["files"][0]["etag"].as_str().is_some_and(|it| it.ends_with("-2")), "{answer}");
+    ensure!(answer["files"][0]["digest"].as_str().is_some_and(|it| it.starts_with("crc64nvme=")));
+    // Of what was left of the form by then, none could be long.
+    ensure!(!answer["files"][1]["etag"].as_str().is_some_and(|it| it.contains('-')), "{answer}");
+    is_stored(&api, &format!("{bucket}/long.bin"), &long).await?;
+    is_stored(&api, &format!("{bucket}/short.bin"), &noise(200_000)).await?;
+
+    // Its client leaves in the second part.
+    let bucket = api.bucket(&json!({})).await?;
+    let head = "content-type: multipart/form-data; boundary=x\r\ncontent-length: 60000000\r\n";
+    let mut raw = Raw::open(&api, "POST", &format!("/v1/upload/{bucket}"), head).await?;
+    let part = "--x\r\ncontent-disposition: form-data; name=f; filename=cut.bin\r\n\r\n";
+    ensure!(raw.send(part.as_bytes()).await? && raw.send(&long).await?);
+    raw.reset()?;
+    let pending = format!(
+        "select count(*) from holdfast.version v join holdfast.object o on o.id = v.object_id \
+         where o.bucket = '{bucket}' and v.state = 'pending'"
+    );
+    api.eventually(&pending, 0).await?;
+    let again = format!(
+        "update holdfast.version v set due_at = now(), deleted_at = coalesce(v.deleted_at, now()) - interval '1 hour' \
+         from holdfast.object o where o.id = v.object_id and o.bucket = '{bucket}' and v.state = 'aborting'"
+    );
+    api.execute(&again).await?;
+    api.stack.tick().await?;
+    nothing_is_left(&api, &bucket).await
 }

@@ -13,6 +13,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_repeated_share_or_token_is_answered_with_the_same_secret", secrets);
     suite.add("one_key_at_once_makes_one_grant", at_once);
     suite.add("a_repeat_brings_nothing_back_to_life", ended);
+    suite.add("a_repeated_upload_in_parts_is_the_first_one", in_parts);
 }
 
 fn post(api: &Api, token: &str, route: &str, key: &str, body: &Value) -> RequestBuilder {
@@ -162,5 +163,44 @@ async fn ended(api: Api) -> Result<()> {
     expect(api.client.delete(one).bearer_auth(&api.alice), 204).await?;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     refused(ask(), 401, "InvalidToken").await?;
+    Ok(())
+}
+
+async fn in_parts(api: Api) -> Result<()> {
+    let body = json!({"bucket": "documents", "key": "repeats/parts", "size": 9});
+    let ask = |key: &str, body: &Value| post(&api, &api.alice, "multipart", key, body);
+    let first = answer(ask("parts", &body), 201, false).await?;
+    ensure!(answer(ask("parts", &body), 201, true).await? == first);
+    let other = json!({"bucket": "documents", "key": "repeats/other", "size": 9});
+    refused(ask("parts", &other), 422, "IdempotencyKeyReused").await?;
+    // The key of somebody else is another one.
+    let bobs = post(
+        &api,
+        &api.bob,
+        "multipart",
+        "parts",
+        &json!({"bucket": "documents", "key": "repeats/bob", "size": 9}),
+    );
+    answer(bobs, 201, false).await?;
+
+    // Once given up it can have no answer any more: the key is free.
+    let url = format!("{}/v1/multipart/{}", api.url, text(&first, "id")?);
+    expect(api.client.delete(&url).bearer_auth(&api.alice), 204).await?;
+    let second = answer(ask("parts", &body), 201, false).await?;
+    ensure!(second["id"] != first["id"]);
+
+    // Many at once begin one; who is told to wait gets it later.
+    let at_once = join_all((0..16).map(|_| ask("parts-at-once", &body).send())).await;
+    let mut ids = std::collections::BTreeSet::new();
+    for response in at_once {
+        let response = response?;
+        match response.status().as_u16() {
+            201 => ids.insert(response.json::<Value>().await?["id"].to_string()),
+            409 => false,
+            status => anyhow::bail!("status {status}"),
+        };
+    }
+    ids.insert(answer(ask("parts-at-once", &body), 201, true).await?["id"].to_string());
+    ensure!(ids.len() == 1, "{ids:?}");
     Ok(())
 }

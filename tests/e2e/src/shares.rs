@@ -12,6 +12,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_share_link_is_read_by_anybody_until_it_is_revoked", life);
     suite.add("a_share_link_is_good_for_so_many_downloads", limited);
     suite.add("links_that_give_nothing_look_alike", alike);
+    suite.add("no_link_token_or_signature_is_logged", not_logged);
 }
 
 fn share(api: &Api, token: &str, body: &Value) -> RequestBuilder {
@@ -144,5 +145,49 @@ async fn alike(api: Api) -> Result<()> {
         .await?;
     let nobody = api.client.post(format!("{}/v1/shares", api.url)).body(of("k").to_string());
     refused(nobody, 401, "MissingAuthentication").await?;
+    Ok(())
+}
+
+/// Neither by our components nor by the host below them, however they are used.
+async fn not_logged(api: Api) -> Result<()> {
+    expect(api.put("documents/shares/logged.txt", "x"), 201).await?;
+    let url_of = json!({"method": "GET", "bucket": "documents", "key": "shares/logged.txt"});
+    let url_of = json_of(crate::presign::ask(&api, &api.alice, &url_of), 200).await?;
+    let link = json_of(share(&api, &api.alice, &of("shares/logged.txt")), 201).await?;
+    let token = json!({"bucket": "documents", "prefix": "shares/", "maxBytes": 5}).to_string();
+    let token =
+        api.client.post(format!("{}/v1/tokens", api.url)).bearer_auth(&api.alice).body(token);
+    let token = json_of(token, 201).await?;
+    let (link, signed, upload) = (text(&link, "url")?, text(&url_of, "url")?, text(&token, "url")?);
+    let secrets = [
+        link.rsplit('/').next().unwrap_or_default(),
+        signed.rsplit('=').next().unwrap_or_default(),
+        text(&token, "token")?,
+    ];
+    for url in [link, signed] {
+        expect(api.client.get(url), 200).await?;
+        refused(api.client.put(url).body("x"), 405, "MethodNotAllowed").await?;
+        refused(api.client.get(url).header("range", "bytes=9-"), 416, "InvalidRange").await?;
+    }
+    refused(api.client.get(signed.replace("logged", "other")), 403, "AccessDenied").await?;
+    refused(api.client.get(format!("{link}A")), 404, "NoSuchKey").await?;
+    expect(api.client.put(format!("{upload}/shares/by-token")).body("x"), 201).await?;
+    refused(
+        api.client.put(format!("{upload}/shares/by-token")).body("too long"),
+        413,
+        "EntityTooLarge",
+    )
+    .await?;
+    refused(api.client.put(format!("{upload}/%zz")).body("x"), 400, "InvalidArgument").await?;
+
+    let log = std::fs::read_to_string(api.stack.host().log())?;
+    // What was refused is there, so this is the log.
+    ensure!(
+        log.contains("InvalidRange") && log.contains("EntityTooLarge"),
+        "the log is another one"
+    );
+    for secret in secrets {
+        ensure!(secret.len() == 43 && !log.contains(secret), "a secret is in the log");
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, multipart};
 use serde_json::{Value, json};
 
+use crate::clients;
 use crate::harness::{Api, Suite, expect, header, json_of, noise, refused, sha256};
 use crate::presign::text;
 
@@ -22,6 +23,8 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("uppy_signs_nothing_else", nothing_else);
     suite.add("uppy_stays_within_its_token", within);
     suite.add("uppy_uploads_are_nobody_elses", nobody_elses);
+    suite.add("a_page_of_another_origin_may_use_uppy", another_origin);
+    suite.add("uppy_check_tells_what_is_wrong_for_a_page", check);
 }
 
 /// How it is known who asks.
@@ -511,5 +514,107 @@ async fn nobody_elses(api: Api) -> Result<()> {
         let body = json!({"method": method, "key": "mine", "uploadId": id});
         refused(bob.ask(&body), 404, "NoSuchUpload").await?;
     }
+    Ok(())
+}
+
+/// What a browser asks before, and what it lets the page read.
+async fn another_origin(api: Api) -> Result<()> {
+    const ORIGIN: &str = "https://app.example.org";
+    let uppy = Uppy::new(api, Way::Token).await?;
+    let signed = json_of(uppy.ask(&json!({"method": "PUT", "key": "k"})), 200).await?;
+    let put = text(&signed, "url")?.to_owned();
+    let form = json_of(uppy.companion(Method::GET, "/params?filename=k"), 200).await?;
+    let uploads = format!("{}/multipart", uppy.url);
+    for (url, method, asked) in [
+        (put.as_str(), "PUT", "content-type,x-amz-meta-project"),
+        (text(&form, "url")?, "POST", ""),
+        (&uploads, "POST", "content-type"),
+        (&format!("{}/v1/uppy/s3/sign", uppy.api.url), "POST", "authorization,content-type"),
+    ] {
+        let preflight = uppy.api.client.request(Method::OPTIONS, url).header("origin", ORIGIN);
+        let mut preflight = preflight.header("access-control-request-method", method);
+        if !asked.is_empty() {
+            preflight = preflight.header("access-control-request-headers", asked);
+        }
+        let answer = expect(preflight, 204).await?;
+        ensure!(header(&answer, "access-control-allow-origin") == ORIGIN, "{url}");
+        ensure!(header(&answer, "access-control-allow-methods").contains(method), "{url}");
+        ensure!(header(&answer, "access-control-allow-headers") == asked, "{url}");
+    }
+    let sent = uppy.api.client.put(&put).header("origin", ORIGIN).body("x");
+    let sent = expect(sent, 201).await?;
+    ensure!(header(&sent, "access-control-allow-origin") == ORIGIN);
+    let exposed = header(&sent, "access-control-expose-headers");
+    ensure!(exposed.contains("etag") && exposed.contains("location"), "{exposed}");
+    // And why it is refused.
+    let refused = uppy.companion(Method::GET, "/params").header("origin", ORIGIN);
+    let refused = expect(refused, 400).await?;
+    ensure!(header(&refused, "access-control-allow-origin") == ORIGIN);
+    Ok(())
+}
+
+async fn check(api: Api) -> Result<()> {
+    let uppy = Uppy::new(api, Way::Token).await?;
+    let ask = |origin: &str, query: &str| {
+        uppy.companion(Method::GET, &format!("/check{query}")).header("origin", origin)
+    };
+    let failing = async |request: RequestBuilder| -> Result<Vec<String>> {
+        let report = json_of(request, 200).await?;
+        let checks = report["checks"].as_array().context("checks")?;
+        ensure!(checks.len() == 6, "{report}");
+        let failing: Vec<_> = checks.iter().filter(|check| check["ok"] == false).collect();
+        ensure!(report["ok"] == failing.is_empty(), "{report}");
+        failing.iter().map(|check| Ok(text(check, "check")?.to_owned())).collect()
+    };
+    // A page on this machine has all it needs.
+    let found = failing(ask("http://localhost:8080", "")).await?;
+    ensure!(found.is_empty(), "{found:?}");
+    let found = failing(ask("http://localhost:8080", "?now=1")).await?;
+    ensure!(found == ["clock.page"], "{found:?}");
+    // For one of another machine, with TLS, SeaweedFS is at its own 127.0.0.1.
+    let found = failing(ask("https://app.example.org", "")).await?;
+    ensure!(found == ["host.holdfast", "host.store"], "{found:?}");
+
+    // SeaweedFS as an operator may have set it up: for other pages, and without the ETag.
+    for (origin, exposed, wanted) in [
+        ("http://other.example.org", json!(["ETag"]), &["cors.store"][..]),
+        ("http://localhost:8080", json!(["Date"]), &["cors.store"]),
+        ("http://localhost:8080", json!(["ETag"]), &[]),
+    ] {
+        let rule = json!({
+            "AllowedOrigins": [origin], "AllowedMethods": ["PUT"], "AllowedHeaders": ["*"],
+            "ExposeHeaders": exposed,
+        });
+        put_bucket_cors(&uppy, &rule).await?;
+        let found = failing(ask("http://localhost:8080", "")).await?;
+        ensure!(found == wanted, "{rule}: {found:?}");
+    }
+
+    refused(uppy.companion(Method::GET, "/check"), 400, "InvalidArgument").await?;
+    let bearer = uppy.api.client.get(format!("{}/v1/uppy/s3/check", uppy.api.url));
+    let bearer = bearer.bearer_auth(&uppy.api.alice).header("origin", "http://localhost:8080");
+    refused(bearer, 400, "InvalidArgument").await?;
+    Ok(())
+}
+
+/// What an operator does, by boto3; Holdfast itself does not.
+async fn put_bucket_cors(uppy: &Uppy, rule: &Value) -> Result<()> {
+    const PROGRAM: &str = "import boto3, json, os\n\
+        asked = json.loads(os.environ['HOLDFAST_CORS'])\n\
+        boto3.client('s3', **asked['client']).put_bucket_cors(**asked['cors'])\n";
+    let keys = uppy.api.stack.s3_keys();
+    let asked = json!({
+        "client": {
+            "endpoint_url": uppy.api.stack.s3_endpoint(),
+            "region_name": "us-east-1",
+            "aws_access_key_id": keys.access_key_id,
+            "aws_secret_access_key": keys.secret_access_key,
+        },
+        "cors": {"Bucket": uppy.bucket, "CORSConfiguration": {"CORSRules": [rule]}},
+    });
+    let mut python = tokio::process::Command::new(clients::python().await?);
+    python.args(["-c", PROGRAM]).env("HOLDFAST_CORS", asked.to_string());
+    let output = python.output().await.context("cannot run boto3")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

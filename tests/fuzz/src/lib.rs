@@ -9,9 +9,12 @@ pub mod digest_header;
 pub mod form_data;
 pub mod jwt;
 pub mod key;
+pub mod policy;
 pub mod range;
+pub mod requests;
 pub mod signed_url;
 pub mod sigv4;
+pub mod tus;
 
 /// Up to `N` pieces between line feeds; the last has the rest.
 fn lines<const N: usize>(data: &[u8]) -> [&[u8]; N] {

@@ -43,8 +43,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         let version = VersionId::generate(now, &self.clock.random());
         let s3_key = version.s3_key(now);
         let created = self.catalog.create_session(caller, version, &s3_key, new).await?;
-        if created.version != version {
-            // Made by the first request under the same Idempotency-Key.
+        if created.repeated {
             return Ok(created);
         }
         let at = Target { bucket: new.bucket.as_str(), s3_key: &s3_key };

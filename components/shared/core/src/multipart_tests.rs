@@ -61,7 +61,7 @@ impl Sessions for FakeSessions {
         new: &NewUpload,
     ) -> Result<Created, Error> {
         self.step("create");
-        Ok(Created { version, plan: new.plan, expires_at_us: 7 })
+        Ok(Created { version, plan: new.plan, expires_at_us: 7, repeated: false })
     }
 
     async fn open_session(

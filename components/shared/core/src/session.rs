@@ -87,6 +87,8 @@ pub struct Created {
     pub plan: Plan,
     /// When it ends by itself, in microseconds of Unix time.
     pub expires_at_us: i64,
+    /// Whether an earlier request under the same Idempotency-Key began it.
+    pub repeated: bool,
 }
 
 /// A part that S3 acknowledged.

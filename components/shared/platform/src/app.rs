@@ -304,14 +304,22 @@ pub async fn serve_with(
         }
         None => authenticate(&inbound, &trace).await,
     };
-    let context = match known {
-        Ok((caller, reach, app)) => Context { app, caller, reach, trace },
-        Err(error) => return trace.refuse(&error),
+    let (rest, waits) = (inbound.body.rest(), inbound.waits_to_send());
+    let may_have_body = !matches!(inbound.method, Method::GET | Method::HEAD);
+    let response = match known {
+        Ok((caller, reach, app)) => {
+            let context = Context { app, caller, reach, trace };
+            handle(&context, inbound).await.unwrap_or_else(|error| context.trace.refuse(&error))
+        }
+        Err(error) => {
+            drop(inbound);
+            trace.refuse(&error)
+        }
     };
-    match handle(&context, inbound).await {
-        Ok(response) => response,
-        Err(error) => context.trace.refuse(&error),
+    if may_have_body {
+        rest.linger(waits);
     }
+    response
 }
 
 type Known = (Caller, Option<Reach>, Rc<App>);

@@ -22,6 +22,14 @@ pub const PUMP_BUFFER_BYTES: usize = 64 * 1_024;
 /// A client that sends nothing for this long is given up.
 pub const CLIENT_IDLE_LIMIT: Duration = Duration::from_secs(60);
 
+/// How much of a body is read and dropped after an answer that did not need it, in bytes. A connection that is closed
+/// while its client sends is reset, and the reset can take the answer from a client that reads only when it has sent
+/// all. Whoever sends more than this blindly may lose it.
+pub const LINGER_BYTES: usize = 16 * 1_024 * 1_024;
+
+/// How long such a body is read, whatever comes of it: `lingering_timeout` of nginx.
+pub const LINGER_LIMIT: Duration = Duration::from_secs(5);
+
 /// No trailers; dropping the writer writes the default.
 #[must_use]
 pub fn no_trailers() -> End {
@@ -31,12 +39,13 @@ pub fn no_trailers() -> End {
 }
 
 /// The body of a request that came in. It is taken only when it is first read, so that a refusal
-/// before that costs a client with `Expect: 100-continue` nothing.
+/// before that costs a client with `Expect: 100-continue` nothing. What nobody read is left to its [`Rest`].
 pub struct InboundBody {
     state: State,
     /// Whose it is, if it is an answer of another server.
     peer: Option<&'static str>,
     trailers: Trailers,
+    rest: Rest,
 }
 
 /// The trailers of a body, once it was read to its end. Clones are handles to the same ones.
@@ -51,25 +60,59 @@ impl Trailers {
     }
 }
 
+#[derive(Default)]
 enum State {
     Untouched(Request),
     Reading(StreamReader<u8>, End),
+    #[default]
     Ended,
+}
+
+/// What is left of a body that was dropped before its end. A body that was handed on as a stream leaves nothing: whoever
+/// took it reads it.
+#[derive(Clone, Default)]
+pub struct Rest(Rc<RefCell<State>>);
+
+impl Rest {
+    /// Reads on beside the answer, and drops what comes: at most [`LINGER_BYTES`], for [`LINGER_LIMIT`] at the most. A
+    /// client that `waits` to be told to send is not told, where nothing was read yet.
+    pub fn linger(self, waits: bool) {
+        let body = InboundBody::of(self.0.take(), None);
+        if matches!(body.state, State::Ended)
+            || (waits && matches!(body.state, State::Untouched(_)))
+        {
+            return;
+        }
+        wasip3::spawn(async move {
+            within(LINGER_LIMIT, body.skip(LINGER_BYTES)).await;
+        });
+    }
+}
+
+impl Drop for InboundBody {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Ended) {
+            self.rest.0.replace(std::mem::take(&mut self.state));
+        }
+    }
 }
 
 impl InboundBody {
     /// Wraps a request whose head was read.
     #[must_use]
     pub fn new(request: Request) -> Self {
-        Self { state: State::Untouched(request), peer: None, trailers: Trailers::default() }
+        Self::of(State::Untouched(request), None)
+    }
+
+    fn of(state: State, peer: Option<&'static str>) -> Self {
+        Self { state, peer, trailers: Trailers::default(), rest: Rest::default() }
     }
 
     /// The body of an answer.
     pub(crate) fn of_response(response: Response, peer: &'static str) -> Self {
         let (_verdict, verdict_rx) = wit_future::new(|| Ok(()));
         let (stream, end) = Response::consume_body(response, verdict_rx);
-        let (state, trailers) = (State::Reading(stream, end), Trailers::default());
-        Self { state, peer: Some(peer), trailers }
+        Self::of(State::Reading(stream, end), Some(peer))
     }
 
     /// Its trailers, to be asked once it was read.
@@ -78,13 +121,33 @@ impl InboundBody {
         self.trailers.clone()
     }
 
+    /// Where the body goes that is dropped before its end.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        self.rest.clone()
+    }
+
+    /// Reads up to `limit` bytes for nothing.
+    async fn skip(mut self, limit: usize) {
+        let mut left = limit;
+        let mut buffer = Vec::with_capacity(PUMP_BUFFER_BYTES);
+        while let Ok(Some(mut bytes)) = self.read_into(buffer).await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                break;
+            }
+            bytes.clear();
+            buffer = bytes;
+        }
+    }
+
     /// The stream, to be read or handed on as it is.
     ///
     /// # Errors
     /// [`Code::InternalError`]: the body was taken already.
     pub fn into_stream(mut self) -> Result<(StreamReader<u8>, End), Error> {
         self.open();
-        match self.state {
+        match std::mem::take(&mut self.state) {
             State::Reading(stream, end) => Ok((stream, end)),
             State::Untouched(_) | State::Ended => Err(Error::internal("the body was read already")),
         }
@@ -107,7 +170,7 @@ impl InboundBody {
     }
 
     fn open(&mut self) {
-        match std::mem::replace(&mut self.state, State::Ended) {
+        match std::mem::take(&mut self.state) {
             State::Untouched(request) => {
                 // Our verdict on the body; dropped, it is Ok. It does not cut the body.
                 let (_verdict, verdict_rx) = wit_future::new(|| Ok(()));
@@ -140,7 +203,7 @@ impl InboundBody {
             return Ok(Some(bytes));
         }
         // The stream is over; only its end tells whether it was whole.
-        if let State::Reading(stream, end) = std::mem::replace(&mut self.state, State::Ended) {
+        if let State::Reading(stream, end) = std::mem::take(&mut self.state) {
             drop(stream);
             let trailers = end.await.map_err(|code| match self.peer {
                 Some(peer) => Error::unavailable(peer, format!("{code:?}")),

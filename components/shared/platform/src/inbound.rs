@@ -10,6 +10,8 @@ use crate::body::InboundBody;
 pub struct Inbound {
     /// The method.
     pub method: Method,
+    /// The host and port by which the client came; empty if nobody says.
+    pub host: String,
     /// The path as it was sent, still percent-encoded.
     pub path: String,
     /// The query as it was sent, without `?`; empty if there is none.
@@ -37,6 +39,7 @@ impl Inbound {
             // No route answers TRACE either, so a name that is none is refused by its route.
             WasiMethod::Other(name) => Method::from_bytes(name.as_bytes()).unwrap_or(Method::TRACE),
         };
+        let host = request.get_authority();
         let target = request.get_path_with_query().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let mut headers = HeaderMap::new();
@@ -47,8 +50,14 @@ impl Inbound {
                 headers.append(name, value);
             }
         }
+        // Which of the two it is, is the host's affair.
+        let host = host.or_else(|| {
+            let host = headers.get(http::header::HOST)?;
+            host.to_str().ok().map(str::to_owned)
+        });
         Self {
             method,
+            host: host.unwrap_or_default(),
             path: path.to_owned(),
             query: query.to_owned(),
             headers,
@@ -60,6 +69,12 @@ impl Inbound {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether the client sends its body only when it is told to: `Expect: 100-continue`.
+    #[must_use]
+    pub fn waits_to_send(&self) -> bool {
+        self.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"))
     }
 
     /// The Content-Length.

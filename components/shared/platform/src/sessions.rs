@@ -86,8 +86,10 @@ impl Sessions for PgCatalog<'_> {
         ];
         let mut row = self.row(CREATE, parameters).await?;
         outcome(&mut row, Some(1))?;
+        let found = VersionId::parse(&row.required(3)?)?;
         Ok(Created {
-            version: VersionId::parse(&row.required(3)?)?,
+            version: found,
+            repeated: found != version,
             plan: plan(&mut row, 4)?,
             expires_at_us: row.integer(2)?.unwrap_or_default(),
         })

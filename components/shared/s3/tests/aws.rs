@@ -15,18 +15,20 @@ use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_http::label::{EncodingStrategy, fmt_string as aws_path};
 use aws_smithy_http::query::fmt_string as aws_query;
 use holdfast_s3::{
-    Action, Checksum, ChecksumAlgorithm, CreateBucket, Credentials, DeleteObject, Endpoint,
-    GetObject, HeadBucket, HeadObject, ListObjectsV2, PutObject, Signer,
+    AbortMultipartUpload, Action, Checksum, ChecksumAlgorithm, CompleteMultipartUpload,
+    CreateBucket, CreateMultipartUpload, Credentials, DeleteObject, Endpoint, GetObject,
+    HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2, ListParts, PartNumber, PutObject,
+    Signer, UploadPart,
 };
 use proptest::prelude::*;
 use time::OffsetDateTime;
 
 /// Each is signed twice, in headers and in the query.
-const REQUESTS: u32 = 6_000;
+const REQUESTS: u32 = 12_000;
 
 type Pairs = Vec<(String, String)>;
 
-/// One of the seven, with what it takes.
+/// One of the thirteen, with what it takes.
 #[derive(Clone, Debug)]
 enum Operation {
     CreateBucket,
@@ -56,6 +58,34 @@ enum Operation {
         length: Option<u64>,
         digest: Digest,
         headers: Pairs,
+    },
+    CreateMultipartUpload {
+        key: String,
+        kind: String,
+    },
+    UploadPart {
+        key: String,
+        upload: String,
+        number: PartNumber,
+        length: Option<u64>,
+        digest: Digest,
+    },
+    CompleteMultipartUpload {
+        key: String,
+        upload: String,
+    },
+    AbortMultipartUpload {
+        key: String,
+        upload: String,
+    },
+    ListParts {
+        key: String,
+        upload: String,
+        marker: Option<u16>,
+        most: Option<u16>,
+    },
+    ListMultipartUploads {
+        prefix: String,
     },
 }
 
@@ -134,16 +164,48 @@ impl Operation {
                 let mut headers = headers.clone();
                 headers.push(pair("content-type", kind));
                 headers.extend(length.map(|bytes| pair("content-length", &bytes.to_string())));
-                match digest {
-                    Digest::None => {}
-                    Digest::Compute(algorithm) => {
-                        headers.push(pair("x-amz-sdk-checksum-algorithm", algorithm.name()));
-                    }
-                    Digest::Verify(algorithm, value) => {
-                        headers.push(pair(algorithm.header(), value));
-                    }
-                }
+                headers.extend(digest.plain());
                 Plain { headers, has_body: true, ..plain("PUT", Some(key)) }
+            }
+            Self::CreateMultipartUpload { key, kind } => Plain {
+                query: vec![pair("uploads", "")],
+                headers: vec![pair("content-type", kind)],
+                ..plain("POST", Some(key))
+            },
+            Self::UploadPart { key, upload, number, length, digest } => {
+                let mut headers = Pairs::new();
+                headers.extend(length.map(|bytes| pair("content-length", &bytes.to_string())));
+                headers.extend(digest.plain());
+                Plain {
+                    query: vec![
+                        pair("partNumber", &number.get().to_string()),
+                        pair("uploadId", upload),
+                    ],
+                    headers,
+                    has_body: true,
+                    ..plain("PUT", Some(key))
+                }
+            }
+            Self::CompleteMultipartUpload { key, upload } => Plain {
+                query: vec![pair("uploadId", upload)],
+                headers: vec![pair("content-type", "application/xml")],
+                has_body: true,
+                ..plain("POST", Some(key))
+            },
+            Self::AbortMultipartUpload { key, upload } => {
+                Plain { query: vec![pair("uploadId", upload)], ..plain("DELETE", Some(key)) }
+            }
+            Self::ListParts { key, upload, marker, most } => {
+                let [marker, most] = [marker, most].map(|it| it.map(|it| it.to_string()));
+                let mut query = vec![pair("uploadId", upload)];
+                query.extend(optional([("part-number-marker", &marker), ("max-parts", &most)]));
+                Plain { query, ..plain("GET", Some(key)) }
+            }
+            Self::ListMultipartUploads { prefix } => {
+                let prefix = Some(prefix.clone()).filter(|prefix| !prefix.is_empty());
+                let mut query = vec![pair("uploads", "")];
+                query.extend(optional([("prefix", &prefix)]));
+                Plain { query, ..plain("GET", None) }
             }
         }
     }
@@ -180,15 +242,59 @@ impl Operation {
                     key,
                     content_type: kind,
                     content_length: *length,
-                    checksum: match digest {
-                        Digest::None => None,
-                        Digest::Compute(algorithm) => Some(Checksum::Compute(*algorithm)),
-                        Digest::Verify(algorithm, value) => {
-                            Some(Checksum::Verify { algorithm: *algorithm, value_base64: value })
-                        }
-                    },
+                    checksum: digest.ours(),
                     headers: &headers,
                 })
+            }
+            Self::CreateMultipartUpload { key, kind } => {
+                scene.ours(&CreateMultipartUpload { bucket, key, content_type: kind })
+            }
+            Self::UploadPart { key, upload, number, length, digest } => scene.ours(&UploadPart {
+                bucket,
+                key,
+                upload_id: upload,
+                part_number: *number,
+                content_length: *length,
+                checksum: digest.ours(),
+            }),
+            Self::CompleteMultipartUpload { key, upload } => {
+                scene.ours(&CompleteMultipartUpload { bucket, key, upload_id: upload })
+            }
+            Self::AbortMultipartUpload { key, upload } => {
+                scene.ours(&AbortMultipartUpload { bucket, key, upload_id: upload })
+            }
+            Self::ListParts { key, upload, marker, most } => scene.ours(&ListParts {
+                bucket,
+                key,
+                upload_id: upload,
+                part_number_marker: *marker,
+                max_parts: *most,
+            }),
+            Self::ListMultipartUploads { prefix } => {
+                scene.ours(&ListMultipartUploads { bucket, prefix })
+            }
+        }
+    }
+}
+
+impl Digest {
+    /// Its header.
+    fn plain(&self) -> Option<(String, String)> {
+        match self {
+            Self::None => None,
+            Self::Compute(algorithm) => {
+                Some(pair("x-amz-sdk-checksum-algorithm", algorithm.name()))
+            }
+            Self::Verify(algorithm, value) => Some(pair(algorithm.header(), value)),
+        }
+    }
+
+    fn ours(&self) -> Option<Checksum<'_>> {
+        match self {
+            Self::None => None,
+            Self::Compute(algorithm) => Some(Checksum::Compute(*algorithm)),
+            Self::Verify(algorithm, value) => {
+                Some(Checksum::Verify { algorithm: *algorithm, value_base64: value })
             }
         }
     }
@@ -392,7 +498,23 @@ fn operations() -> impl Strategy<Value = Operation> {
             .prop_map(|(prefix, token, after, most)| Operation::ListObjectsV2 { prefix, token, after, most }),
         6 => (keys(), values(), any::<Option<u64>>(), digests(), headers())
             .prop_map(|(key, kind, length, digest, headers)| Operation::PutObject { key, kind, length, digest, headers }),
+        2 => (keys(), values())
+            .prop_map(|(key, kind)| Operation::CreateMultipartUpload { key, kind }),
+        6 => (keys(), keys(), part_numbers(), any::<Option<u64>>(), digests())
+            .prop_map(|(key, upload, number, length, digest)| Operation::UploadPart { key, upload, number, length, digest }),
+        2 => (keys(), keys())
+            .prop_map(|(key, upload)| Operation::CompleteMultipartUpload { key, upload }),
+        2 => (keys(), keys())
+            .prop_map(|(key, upload)| Operation::AbortMultipartUpload { key, upload }),
+        3 => (keys(), keys(), any::<Option<u16>>(), any::<Option<u16>>())
+            .prop_map(|(key, upload, marker, most)| Operation::ListParts { key, upload, marker, most }),
+        2 => prop_oneof![Just(String::new()), texts()]
+            .prop_map(|prefix| Operation::ListMultipartUploads { prefix }),
     ]
+}
+
+fn part_numbers() -> impl Strategy<Value = PartNumber> {
+    (1..=10_000_u16).prop_map(|number| PartNumber::new(number).unwrap())
 }
 
 fn scenes() -> impl Strategy<Value = Scene> {

@@ -27,6 +27,12 @@ impl HttpDate {
         i64::try_from(seconds).ok().map(Self::from_unix)
     }
 
+    /// In seconds of Unix time.
+    #[must_use]
+    pub fn unix(self) -> i64 {
+        self.0
+    }
+
     fn system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.0.unsigned_abs())
     }

@@ -1,5 +1,7 @@
 //! The paths, queries and bodies of `/v1/uppy/s3`: Companion's routes for S3, and the signer of `@uppy/aws-s3` 6.
 
+pub mod check;
+
 use std::collections::BTreeMap;
 
 use holdfast_core::error::{Code, Error};
@@ -48,6 +50,8 @@ pub enum Resource {
     Complete(VersionId),
     /// `/v1/uppy/s3/sign`
     Sign,
+    /// `/v1/uppy/s3/check`
+    Check,
     /// `/v1/uppy/s3/objects/{bucket}/{key...}`
     Object(BucketName, ObjectKey),
 }
@@ -70,6 +74,7 @@ impl Resource {
         Ok(match names.as_slice() {
             ["", "params"] => Self::Params,
             ["", "sign"] => Self::Sign,
+            ["", "check"] => Self::Check,
             ["", "multipart"] => Self::Uploads,
             ["", "multipart", id] => Self::Upload(upload_id(id)?),
             ["", "multipart", id, "complete"] => Self::Complete(upload_id(id)?),
@@ -394,6 +399,7 @@ mod tests {
         for (path, resource) in [
             ("/params", Resource::Params),
             ("/sign", Resource::Sign),
+            ("/check", Resource::Check),
             ("/multipart", Resource::Uploads),
             ("/multipart/ID", Resource::Upload(id())),
             ("/multipart/ID/complete", Resource::Complete(id())),

@@ -61,3 +61,23 @@ pub(crate) async fn secrets_are_not_logged(probe: &Probe) -> Outcome {
     let password = url.split([':', '@']).nth(2).unwrap_or_default();
     expect(password.len() > 8 && !log.contains(password), &"the password")
 }
+
+/// A path may be a share link or have an upload token in it, and a query a signature; whatever becomes of the request.
+pub(crate) async fn paths_and_queries_are_not_logged(probe: &Probe) -> Outcome {
+    const SECRET: &str = "cGF0aHMtYW5kLXF1ZXJpZXMtYXJlLXNlY3JldC0wMTIz";
+    let before = probe.log()?.len();
+    for path in [
+        format!("/probe/instance?signature={SECRET}"),
+        format!("/probe/error/{SECRET}?signature={SECRET}"),
+        format!("/probe/trap?signature={SECRET}"),
+        format!("/s/{SECRET}"),
+        format!("/v1/t/{SECRET}/upload/documents?signature={SECRET}"),
+    ] {
+        for method in [reqwest::Method::GET, reqwest::Method::PUT] {
+            probe.client.request(method, format!("{}{path}", probe.url)).send().await?;
+        }
+    }
+    let log = probe.log()?;
+    expect(log.len() > before && log[before..].contains("\"status\":"), &&log[before..])?;
+    expect(!log.contains(SECRET), &"a path or a query in the log")
+}

@@ -86,6 +86,7 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, probe: Option<&Arc<Probe>>) ->
             lifecycle::a_taken_port_is_one_clear_sentence,
             lifecycle::compiled_code_is_private_and_kept,
             lifecycle::secrets_are_not_logged,
+            lifecycle::paths_and_queries_are_not_logged,
         ]);
     }
     trials

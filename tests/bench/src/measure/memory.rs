@@ -25,17 +25,18 @@ pub(super) async fn measure(bench: &Bench) -> Result<Table> {
         &["upload", "idle MiB", "peak MiB (sampled)", "peak above idle MiB", "aim"],
     );
     // The pumped ones show the same with a quarter of the bytes, and spare the disk.
-    for (name, each, payload) in [
-        ("Content-Length", bytes, Payload::sized as fn(u64) -> Payload),
-        ("chunked", bytes / 4, Payload::chunked),
+    for (name, each, payload, way) in [
+        ("Content-Length", bytes, Payload::sized as fn(u64) -> Payload, Way::Put),
+        ("chunked", bytes / 4, Payload::chunked, Way::Put),
+        ("TUS", bytes / 4, Payload::sized, Way::Tus),
     ] {
         // A first, small one: lazily made things are part of idle.
-        uploads(bench, &format!("bench/memory/{name}/warm"), payload(MIB), 1).await?;
+        uploads(bench, way, &format!("bench/memory/{name}/warm"), payload(MIB), 1).await?;
         tokio::time::sleep(SETTLE).await;
         let idle = status_bytes(bench.host_pid, "VmRSS")?;
         reset_peak(bench.host_pid)?;
         let sampler = Sampler::start(bench.host_pid);
-        uploads(bench, &format!("bench/memory/{name}"), payload(each), UPLOADS).await?;
+        uploads(bench, way, &format!("bench/memory/{name}"), payload(each), UPLOADS).await?;
         let peak = status_bytes(bench.host_pid, "VmHWM")?;
         let above = peak.saturating_sub(idle);
         table.row([
@@ -50,12 +51,28 @@ pub(super) async fn measure(bench: &Bench) -> Result<Table> {
     Ok(table)
 }
 
-async fn uploads(bench: &Bench, prefix: &str, payload: Payload, count: u32) -> Result<()> {
+#[derive(Clone, Copy)]
+enum Way {
+    Put,
+    Tus,
+}
+
+async fn uploads(
+    bench: &Bench,
+    way: Way,
+    prefix: &str,
+    payload: Payload,
+    count: u32,
+) -> Result<()> {
     let mut uploads = JoinSet::new();
     for number in 0..count {
         let mut connection = Connection::open(bench.target.authority(Side::Holdfast)).await?;
         let key = format!("{prefix}/{number}");
-        let request = bench.target.put(Side::Holdfast, &key, payload.clone())?;
+        let payload = payload.clone();
+        let request = match way {
+            Way::Put => bench.target.put(Side::Holdfast, &key, payload)?,
+            Way::Tus => bench.target.tus_create(&key, payload.bytes(), payload)?,
+        };
         uploads.spawn(async move { connection.send(request).await });
     }
     while let Some(upload) = uploads.join_next().await {

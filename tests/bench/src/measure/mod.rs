@@ -14,6 +14,8 @@ mod presign;
 mod size;
 mod small_get;
 mod small_put;
+mod small_tus;
+mod tus;
 
 use std::io::Write as _;
 
@@ -52,6 +54,8 @@ async fn one(bench: &Bench, measurement: Measurement) -> Result<Table> {
         Measurement::LargePutChunked => large_put_chunked::measure(bench).await,
         Measurement::LargeGet => large_get::measure(bench).await,
         Measurement::Multipart => multipart::measure(bench).await,
+        Measurement::Tus => tus::measure(bench).await,
+        Measurement::SmallTus => small_tus::measure(bench).await,
         Measurement::SmallPut => small_put::measure(bench).await,
         Measurement::SmallGet => small_get::measure(bench).await,
         Measurement::HotGet => hot_get::measure(bench).await,

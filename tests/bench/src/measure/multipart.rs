@@ -64,38 +64,10 @@ pub(super) async fn measure(bench: &Bench) -> Result<Table> {
 async fn upload(bench: &Bench, way: Way, bytes: u64, key: &str) -> Result<f64> {
     let target = &bench.target;
     let count = u16::try_from(bytes / PART_BYTES)?;
-    let side = match way {
-        Way::Direct => Side::Direct,
-        Way::Proxied | Way::Signed => Side::Holdfast,
-    };
-    let mut control = Connection::open(target.authority(side)).await?;
+    let mut control = Connection::open(target.authority(Side::Holdfast)).await?;
     let start = Instant::now();
     match way {
-        Way::Direct => {
-            let create =
-                CreateMultipartUpload { bucket: BUCKET, key, content_type: "application/x-bench" };
-            let (_, body) = control.ask(target.direct(&create, Payload::empty())?).await?;
-            let upload_id = CreateMultipartUpload::parse(&body)?;
-            let (owned_key, id) = (key.to_owned(), upload_id.clone());
-            let etags = parts(target, Side::Direct, count, move |target, number| {
-                let part_number = PartNumber::new(number).context("a part's number")?;
-                let part = UploadPart {
-                    bucket: BUCKET,
-                    key: &owned_key,
-                    upload_id: &id,
-                    part_number,
-                    content_length: Some(PART_BYTES),
-                    checksum: None,
-                };
-                target.direct(&part, Payload::sized(PART_BYTES))
-            })
-            .await?;
-            let complete = CompleteMultipartUpload { bucket: BUCKET, key, upload_id: &upload_id };
-            let named = etags.iter().filter_map(|(n, e)| Some((PartNumber::new(*n)?, e.as_str())));
-            let body = Payload::held(CompleteMultipartUpload::body(named));
-            let (_, answer) = control.ask(target.direct(&complete, body)?).await?;
-            CompleteMultipartUpload::parse(200, &answer)?;
-        }
+        Way::Direct => return direct(target, bytes, key, CONNECTIONS).await,
         Way::Proxied | Way::Signed => {
             let new = json!({"bucket": BUCKET, "key": key, "size": bytes, "partSize": PART_BYTES});
             let new = Payload::held(new.to_string());
@@ -105,7 +77,7 @@ async fn upload(bench: &Bench, way: Way, bytes: u64, key: &str) -> Result<f64> {
             let path = format!("/v1/multipart/{id}");
             if matches!(way, Way::Proxied) {
                 let path = path.clone();
-                parts(target, Side::Holdfast, count, move |target, number| {
+                parts(target, Side::Holdfast, count, CONNECTIONS, move |target, number| {
                     let path = format!("{path}/parts/{number}");
                     target.holdfast(Method::PUT, &path, Payload::sized(PART_BYTES))
                 })
@@ -115,7 +87,7 @@ async fn upload(bench: &Bench, way: Way, bytes: u64, key: &str) -> Result<f64> {
                 let sign = format!("{path}/sign");
                 let sign = target.holdfast(Method::POST, &sign, Payload::held(asked))?;
                 let signed: Value = serde_json::from_slice(&control.ask(sign).await?.1)?;
-                parts(target, Side::Direct, count, move |target, number| {
+                parts(target, Side::Direct, count, CONNECTIONS, move |target, number| {
                     let url = signed["parts"][usize::from(number) - 1]["url"].as_str();
                     target.by_url(url.context("a URL")?, Payload::sized(PART_BYTES))
                 })
@@ -129,16 +101,52 @@ async fn upload(bench: &Bench, way: Way, bytes: u64, key: &str) -> Result<f64> {
     Ok(mb_per_second(bytes, start))
 }
 
-/// Sends all parts over [`CONNECTIONS`] connections; their entity tags by their numbers.
+/// Stores one object in parts of SeaweedFS over so many connections; MB/s, as [`upload`].
+pub(super) async fn direct(
+    target: &Arc<Target>,
+    bytes: u64,
+    key: &str,
+    connections: usize,
+) -> Result<f64> {
+    let count = u16::try_from(bytes / PART_BYTES)?;
+    let mut control = Connection::open(target.authority(Side::Direct)).await?;
+    let start = Instant::now();
+    let create = CreateMultipartUpload { bucket: BUCKET, key, content_type: "application/x-bench" };
+    let (_, body) = control.ask(target.direct(&create, Payload::empty())?).await?;
+    let upload_id = CreateMultipartUpload::parse(&body)?;
+    let (owned_key, id) = (key.to_owned(), upload_id.clone());
+    let etags = parts(target, Side::Direct, count, connections, move |target, number| {
+        let part_number = PartNumber::new(number).context("a part's number")?;
+        let part = UploadPart {
+            bucket: BUCKET,
+            key: &owned_key,
+            upload_id: &id,
+            part_number,
+            content_length: Some(PART_BYTES),
+            checksum: None,
+        };
+        target.direct(&part, Payload::sized(PART_BYTES))
+    })
+    .await?;
+    let complete = CompleteMultipartUpload { bucket: BUCKET, key, upload_id: &upload_id };
+    let named = etags.iter().filter_map(|(n, e)| Some((PartNumber::new(*n)?, e.as_str())));
+    let body = Payload::held(CompleteMultipartUpload::body(named));
+    let (_, answer) = control.ask(target.direct(&complete, body)?).await?;
+    CompleteMultipartUpload::parse(200, &answer)?;
+    Ok(mb_per_second(bytes, start))
+}
+
+/// Sends all parts over so many connections; their entity tags by their numbers.
 async fn parts(
     target: &Arc<Target>,
     side: Side,
     count: u16,
+    connections: usize,
     request: impl Fn(&Target, u16) -> Result<Request<Payload>> + Send + Sync + 'static,
 ) -> Result<Vec<(u16, String)>> {
     let (next, request) = (Arc::new(AtomicU16::new(1)), Arc::new(request));
     let mut workers = JoinSet::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         let (target, next, request) = (Arc::clone(target), Arc::clone(&next), Arc::clone(&request));
         workers.spawn(async move {
             let mut connection = Connection::open(target.authority(side)).await?;
