@@ -41,7 +41,7 @@ async fn handle(request: Request) -> Response {
         serve_with(request, Front { by_token: true, headers, open_options: true }, route).await;
     // Clients that take a HEAD without an offset for the end of an upload begin anew, tus-js-client among them, and lose
     // what is there. Of all refusals this one alone makes them ask again.
-    if asks_for_offset && matches!(response.get_status_code(), 429 | 500..) {
+    if asks_for_offset && matches!(response.get_status_code(), 409 | 429 | 500..) {
         // One of the statuses that there are.
         let _ = response.set_status_code(LOCKED);
     }
