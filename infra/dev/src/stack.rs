@@ -290,7 +290,7 @@ impl Stack {
         seaweedfs.and(postgres)
     }
 
-    /// For a shell: `. DIR/dev.env`.
+    /// For a shell, and for what is run in it: `. DIR/dev.env`.
     fn dev_env(&self) -> String {
         let keys = &self.keys;
         let user = keys.token("dev", DEV_TOKEN_SECONDS, &Value::Null);
@@ -305,7 +305,7 @@ impl Stack {
             ("S3_ACCESS_KEY_ID", self.s3.keys.access_key_id.clone()),
             ("S3_SECRET_ACCESS_KEY", self.s3.keys.secret_access_key.clone()),
         ];
-        lines.map(|(name, value)| format!("{name}={}\n", shell_quoted(&value))).concat()
+        lines.map(|(name, value)| format!("export {name}={}\n", shell_quoted(&value))).concat()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::clients;
-use crate::harness::{Api, Suite, json_of};
+use crate::harness::{Api, Suite, expect, json_of};
 
 /// How many of them there must be at the least: a changed mark must not make them go unnoticed.
 const LEAST: usize = 16;
@@ -25,6 +25,7 @@ pub(crate) fn register(suite: &mut Suite) -> Result<()> {
     for language in Language::ALL {
         ensure!(examples.iter().any(|it| it.language == language), "README.md has no {language:?}");
     }
+    suite.add("the_settings_for_a_shell_are_for_its_programs_too", settings);
     for (number, example) in examples.into_iter().enumerate() {
         let name = format!("readme_example_{}_{:?}", number + 1, example.language).to_lowercase();
         suite.add(&name, move |api| run(api, example));
@@ -118,6 +119,19 @@ async fn run(api: Api, example: Example) -> Result<()> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    Ok(())
+}
+
+/// As the README has it; the examples of Node and Python read the same variables.
+async fn settings(api: Api) -> Result<()> {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "source dev.env && printenv HOLDFAST_URL HOLDFAST_TOKEN"]);
+    let output = shell.current_dir(api.stack.data()).output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout)?;
+    let (url, token) = said.trim().split_once('\n').context("two variables")?;
+    ensure!(url == api.url, "{url}");
+    expect(api.client.get(format!("{url}/v1/multipart")).bearer_auth(token), 200).await?;
     Ok(())
 }
 
