@@ -13,7 +13,7 @@ import { chromium } from "playwright-core";
 import { brief, held, isStored, setUp } from "./checks.mjs";
 import { serve } from "./page/serve.mjs";
 
-const { url: holdfast, token, bucket, givenUp, chromium: executablePath } = setUp;
+const { url: holdfast, token, bucket, givenUp, foreign, chromium: executablePath } = setUp;
 
 const MIB = 1024 * 1024;
 
@@ -59,6 +59,7 @@ const folder = await mkdtemp(join(tmpdir(), "holdfast-browser-"));
 /** The token that the page is given next. */
 let next = token;
 const server = await serve({ url: holdfast, bearer: () => next, bucket });
+const foreignServer = await serve({ url: holdfast, bearer: () => token, bucket: foreign });
 const givenUpServer = await serve({ url: holdfast, bearer: () => token, bucket: givenUp });
 
 /**
@@ -315,6 +316,18 @@ async function cancelled(id, by) {
   held(`${id} by ${by}: given up in the middle`);
 }
 
+/** The policy of this bucket names another origin, and Chromium obeys it. */
+async function ofAnotherOrigin() {
+  const { path } = await file("foreign.bin", 1_000);
+  const section = await Section.open("form", "bearer", foreignServer.address);
+  await section.choose(path);
+  await section.find("output[data-state=failed]").waitFor();
+  assert(section.errors.some((it) => it.includes("CORS policy")), section.told("CORS is not in its way"));
+  await section.close();
+  held("a page of another origin than the bucket's");
+}
+
+/** To run a part of it while it is changed, as `ONLY=offline`. */
 const only = process.env.ONLY;
 const step = async (name, run) => {
   if (only && !name.includes(only)) return;
@@ -332,10 +345,12 @@ try {
   for (const [id, by] of RESUMABLE) await step(`offline ${id}`, () => offline(id, by));
   for (const id of ["tus", "uppy-tus", "uppy-sign"]) await step(`token ${id}`, () => tokenEnds(id));
   for (const [id, by] of WAYS) await step(`cancel ${id}`, () => cancelled(id, by));
+  // At the end: an instance knows of policies within a minute.
+  await step("another origin", ofAnotherOrigin);
 } finally {
   await context.close();
   wire.stop();
-  await Promise.all([server.stop(), givenUpServer.stop()]);
+  await Promise.all([server, givenUpServer, foreignServer].map((it) => it.stop()));
   await rm(folder, { recursive: true, force: true });
 }
 process.exit(0);

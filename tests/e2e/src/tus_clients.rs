@@ -42,7 +42,9 @@ async fn in_a_browser(api: Api) -> Result<()> {
     let bucket = api.bucket(&json!({})).await?;
     let mut set_up = set_up(&api, &bucket);
     set_up["chromium"] = json!(chromium);
-    run_with(&program, "browser.mjs", &set_up, 33).await?;
+    let foreign = api.bucket(&json!({"corsOrigins": ["https://one.example.org"]})).await?;
+    set_up["foreign"] = json!(foreign);
+    run_with(&program, "browser.mjs", &set_up, 34).await?;
     // What a form had sent until then is deleted by whoever notices that it left.
     for _ in 0..100 {
         if nothing_is_left(&api, &bucket).await.is_ok() {
@@ -50,7 +52,8 @@ async fn in_a_browser(api: Api) -> Result<()> {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    nothing_is_left(&api, &bucket).await
+    nothing_is_left(&api, &bucket).await?;
+    nothing_is_left(&api, &foreign).await
 }
 
 /// What the programs are told; what they give up they began in `given_up`.
