@@ -49,16 +49,25 @@ const WAYS = [
 /** Those that can be paused. */
 const RESUMABLE = [
   ["tus", "token"],
-  ["uppy-tus", "bearer"],
+  ["uppy-tus", "token"],
   ["uppy-companion", "token"],
+  ["uppy-sign", "bearer"],
+];
+
+/** Those that can be given another token on the way. */
+const RENEWED = [
+  ["tus", "token"],
+  ["tus", "bearer"],
+  ["uppy-tus", "bearer"],
   ["uppy-sign", "bearer"],
 ];
 
 const folder = await mkdtemp(join(tmpdir(), "holdfast-browser-"));
 
-/** The token that the page is given next. */
+/** The tokens that the page is given next: a bearer token, and how long an upload token lives, in seconds. */
 let next = token;
-const server = await serve({ url: holdfast, bearer: () => next, bucket });
+let nextSeconds = 3_600;
+const server = await serve({ url: holdfast, bearer: () => next, bucket, seconds: () => nextSeconds });
 const foreignServer = await serve({ url: holdfast, bearer: () => token, bucket: foreign });
 const givenUpServer = await serve({ url: holdfast, bearer: () => token, bucket: givenUp });
 
@@ -278,13 +287,14 @@ async function offline(id, by) {
 }
 
 /** The first token is over before the upload is done. */
-async function tokenEnds(id) {
-  const { path, bytes, key } = await file(`${id}-token.bin`, 16 * MIB);
+async function tokenEnds(id, by) {
+  const { path, bytes, key } = await file(`${id}-${by}-token.bin`, 16 * MIB);
   const seconds = 4;
-  next = brief(seconds);
+  if (by === "bearer") next = brief(seconds);
+  else nextSeconds = seconds;
   const refusals = [];
-  const section = await Section.open(id, "bearer");
-  next = token;
+  const section = await Section.open(id, by);
+  [next, nextSeconds] = [token, 3_600];
   section.page.on("response", (it) => it.status() === 401 && refusals.push(it.request().method()));
   await section.speed(SLOW);
   await section.choose(path);
@@ -297,7 +307,7 @@ async function tokenEnds(id) {
   assert.equal(section.count(BEGINS), 1, section.told("it began anew"));
   await isStored(key, bytes);
   await section.close();
-  held(`${id}: a token ends on the way (${refusals})`);
+  held(`${id} by ${by}: a token ends on the way (${refusals})`);
 }
 
 /** The test looks into the bucket afterwards. */
@@ -339,11 +349,11 @@ const step = async (name, run) => {
 try {
   await step("every way", everyWay);
   await step("a large file", () => pausedAndReloaded("tus", "bearer", 256 * MIB, 64 * MIB));
-  for (const [id, by] of RESUMABLE.slice(1)) {
+  for (const [id, by] of RESUMABLE) {
     await step(`pause ${id}`, () => pausedAndReloaded(id, by, 21 * MIB, SLOW));
   }
   for (const [id, by] of RESUMABLE) await step(`offline ${id}`, () => offline(id, by));
-  for (const id of ["tus", "uppy-tus", "uppy-sign"]) await step(`token ${id}`, () => tokenEnds(id));
+  for (const [id, by] of RENEWED) await step(`token ${id}`, () => tokenEnds(id, by));
   for (const [id, by] of WAYS) await step(`cancel ${id}`, () => cancelled(id, by));
   // At the end: an instance knows of policies within a minute.
   await step("another origin", ofAnotherOrigin);

@@ -11,7 +11,7 @@ import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** How long an upload token lives, in seconds: longer than any upload takes. */
+/** How long an upload token lives, in seconds: longer than any upload takes, since not every client can change it then. */
 const TOKEN_SECONDS = 24 * 3_600;
 
 const beside = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -19,9 +19,9 @@ const beside = (name) => fileURLToPath(new URL(name, import.meta.url));
 /**
  * Serves the page on 127.0.0.1; answers its address and how to stop. `bearer` makes a bearer token for the user.
  *
- * What it hands out is for `prefix` of `bucket`.
+ * What it hands out is for `prefix` of `bucket`; an upload token lives so many `seconds`.
  */
-export async function serve({ url, bearer, bucket = "documents", prefix = "page/", port = 0 }) {
+export async function serve({ url, bearer, bucket = "documents", prefix = "page/", port = 0, seconds = () => TOKEN_SECONDS }) {
   // One step for the browser, as Vite or webpack would do it.
   const bundle = { entryPoints: [beside("page.mjs")], bundle: true, format: "esm", target: "es2022", write: false };
   const { outputFiles } = await build({ ...bundle, logLevel: "error" });
@@ -35,7 +35,7 @@ export async function serve({ url, bearer, bucket = "documents", prefix = "page/
     const answer = await fetch(`${url}/v1/tokens`, {
       method: "POST",
       headers: { authorization: `Bearer ${await bearer()}` },
-      body: JSON.stringify({ bucket, prefix, expiresIn: TOKEN_SECONDS }),
+      body: JSON.stringify({ bucket, prefix, expiresIn: seconds() }),
     });
     if (!answer.ok) throw new Error(await answer.text());
     return (await answer.json()).token;

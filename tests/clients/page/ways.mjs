@@ -44,8 +44,8 @@ export class Access {
   }
 }
 
-/** What tus-js-client and @uppy/tus are given alike. */
-function tusOptions(access) {
+/** What tus-js-client and @uppy/tus are given alike; `renewed` is told of a fresh token. */
+function tusOptions(access, renewed = () => {}) {
   return {
     endpoint: `${access.base}/tus`,
     retryDelays: RETRY_DELAYS,
@@ -56,6 +56,7 @@ function tusOptions(access) {
     async onAfterResponse(_, response) {
       if (response.getStatus() !== 401) return;
       await access.renew();
+      renewed();
       // Thrown, so that it is tried again. By itself tus-js-client fails when bytes are refused, and begins anew when
       // its question is, how far the upload is.
       throw new Error("The token was over");
@@ -87,14 +88,20 @@ export function form(file, access, progress) {
 
 export function tus(file, access, progress) {
   const key = access.key(file);
+  // Any token for the same place will do, also for an upload that was begun with another.
+  const now = (url) => `${access.base}/tus/${url.split("/").pop()}`;
   let upload;
   let cancelled = () => {};
   const done = new Promise((resolve, reject) => {
     cancelled = () => reject(new Error("Cancelled"));
     upload = new Upload(file, {
-      ...tusOptions(access),
+      ...tusOptions(access, () => {
+        if (upload.url) upload.url = now(upload.url);
+      }),
       metadata: { bucket: access.bucket, key, filetype: file.type || "application/octet-stream" },
-      // The address of the upload is kept in the browser until it is done.
+      // The address of the upload is kept in the browser until it is done, under what does not change with the token:
+      // by itself tus-js-client has the endpoint in it.
+      fingerprint: async () => ["holdfast", access.bucket, key, file.size, file.lastModified].join(" "),
       removeFingerprintOnSuccess: true,
       onProgress: progress,
       onSuccess: () => resolve(key),
@@ -105,7 +112,7 @@ export function tus(file, access, progress) {
       },
     });
     upload.findPreviousUploads().then(([previous]) => {
-      if (previous) upload.resumeFromPreviousUpload(previous);
+      if (previous) upload.resumeFromPreviousUpload({ ...previous, uploadUrl: now(previous.uploadUrl) });
       upload.start();
     }, reject);
   });

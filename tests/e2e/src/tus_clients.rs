@@ -44,7 +44,7 @@ async fn in_a_browser(api: Api) -> Result<()> {
     set_up["chromium"] = json!(chromium);
     let foreign = api.bucket(&json!({"corsOrigins": ["https://one.example.org"]})).await?;
     set_up["foreign"] = json!(foreign);
-    run_with(&program, "browser.mjs", &set_up, 34).await?;
+    run_with(&program, "browser.mjs", &set_up, 37).await?;
     // What a form had sent until then is deleted by whoever notices that it left.
     for _ in 0..100 {
         if nothing_is_left(&api, &bucket).await.is_ok() {
