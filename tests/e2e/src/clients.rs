@@ -18,7 +18,7 @@ use crate::harness::{Api, Suite, expect, json_of};
 use crate::presign::{ask, get, text, used};
 
 /// All that a program does.
-const TIME_LIMIT: Duration = Duration::from_secs(240);
+const TIME_LIMIT: Duration = Duration::from_secs(480);
 
 /// How long a URL lives whose time is over.
 const LIVES: Duration = Duration::from_secs(3_600);
