@@ -20,7 +20,10 @@ use holdfast_web::tus::{
     TUS_VERSION, VERSION,
 };
 use http::{HeaderMap, HeaderValue};
-use wasip3::http::types::{Request, Response};
+use wasip3::http::types::{Method, Request, Response};
+
+/// `423 Locked`: not now, and later again.
+const LOCKED: u16 = 423;
 
 thread_local! {
     /// Of all requests of this instance.
@@ -33,7 +36,16 @@ async fn handle(request: Request) -> Response {
     let version = HeaderValue::from_static(VERSION);
     // `Tus-Version` is asked for where ours is not theirs; it does no harm elsewhere.
     let headers = HeaderMap::from_iter([(TUS_RESUMABLE, version.clone()), (TUS_VERSION, version)]);
-    serve_with(request, Front { by_token: true, headers, open_options: true }, route).await
+    let asks_for_offset = matches!(request.get_method(), Method::Head);
+    let response =
+        serve_with(request, Front { by_token: true, headers, open_options: true }, route).await;
+    // Clients that take a HEAD without an offset for the end of an upload begin anew, tus-js-client among them, and lose
+    // what is there. Of all refusals this one alone makes them ask again.
+    if asks_for_offset && matches!(response.get_status_code(), 409 | 429 | 500..) {
+        // One of the statuses that there are.
+        let _ = response.set_status_code(LOCKED);
+    }
+    response
 }
 
 async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {

@@ -33,4 +33,4 @@ pub use s3::S3Client;
 pub use seaweedfs::SeaweedFs;
 pub use stack::{ExternalS3, Stack, StackOptions};
 pub use token::mint_token;
-pub use tools::{Tools, node_program, python_program, tools, workspace};
+pub use tools::{Tools, chromium, node_program, python_program, tools, workspace};

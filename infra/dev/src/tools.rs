@@ -102,21 +102,42 @@ fn node_and_npm() -> Result<(PathBuf, PathBuf)> {
     Ok(found)
 }
 
+/// Finds Chromium, which drives the pages of the tests; installs the distribution's where it is missing and we may.
+///
+/// # Errors
+/// It is missing, and cannot be installed; the sentence says what to do.
+pub fn chromium() -> Result<PathBuf> {
+    if let Some(found) = on_path("chromium") {
+        return Ok(found);
+    }
+    let message = "chromium is not on PATH: install Chromium (on Debian the package chromium)";
+    apt_install(&["chromium"], message)?;
+    on_path("chromium").context("chromium was installed, and `chromium` is not on PATH")
+}
+
 fn install_node() -> Result<()> {
     let message = format!(
         "node and npm are not on PATH: install Node {NODE_MAJOR} or later with npm (on Debian and Ubuntu the \
          packages nodejs and npm)"
     );
-    let Some(apt) = on_path("apt-get").filter(|_| geteuid().is_root()) else { bail!(message) };
-    let step = Step::start("Installing nodejs and npm with apt-get");
+    apt_install(&["nodejs", "npm"], &message)
+}
+
+/// Installs packages of the distribution; `message` says what is missing where we may not.
+fn apt_install(packages: &[&str], message: &str) -> Result<()> {
+    /// Another process may be installing; it is waited for, so many seconds.
+    const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=300";
+    let Some(apt) = on_path("apt-get").filter(|_| geteuid().is_root()) else {
+        bail!(message.to_owned())
+    };
+    let names = packages.join(" and ");
+    let step = Step::start(format!("Installing {names} with apt-get"));
     quiet(&apt, &["-qq"], Path::new("update"))?;
-    let output = quiet(
-        &apt,
-        &["-qq", "-y", "--no-install-recommends", "install", "nodejs"],
-        Path::new("npm"),
-    )?;
+    let Some((last, others)) = packages.split_last() else { return Ok(()) };
+    let install = ["-qq", "-y", "-o", LOCK_TIMEOUT, "--no-install-recommends", "install"];
+    let output = quiet(&apt, &[&install, others].concat(), Path::new(last))?;
     if !output.status.success() {
-        bail!("{message}; `apt-get install nodejs npm` failed:{}", tail(&output));
+        bail!("{message}; `apt-get install {}` failed:{}", packages.join(" "), tail(&output));
     }
     step.done("");
     Ok(())

@@ -1,7 +1,7 @@
 //! Holdfast in the hands of programs that we did not write: boto3, the AWS SDK for JavaScript and what they send with
 //! use the URLs that it makes, and Uppy uploads. The programs are in `tests/clients`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::harness::{Api, Suite, expect, json_of};
 use crate::presign::{ask, get, text, used};
 
 /// All that a program does.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(240);
 
 /// How long a URL lives whose time is over.
 const LIVES: Duration = Duration::from_secs(3_600);
@@ -70,10 +70,17 @@ async fn run(api: Api, program: PathBuf, file: &str, checks: usize) -> Result<()
         },
         "expired": expired(&api, file).await?,
     });
-    let mut command = Command::new(program);
-    command.arg(folder().join(file)).env("HOLDFAST_CLIENTS", set_up.to_string());
-    command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(TIME_LIMIT, command.output())
+    run_with(&program, file, &set_up, checks).await
+}
+
+/// Runs a program of `tests/clients` that is told this.
+pub(crate) async fn run_with(
+    program: &Path,
+    file: &str,
+    set_up: &Value,
+    checks: usize,
+) -> Result<()> {
+    let output = timeout(TIME_LIMIT, command(program, file, set_up).output())
         .await
         .with_context(|| format!("{file} took longer than {TIME_LIMIT:?}"))?
         .with_context(|| format!("cannot run {file}"))?;
@@ -83,6 +90,14 @@ async fn run(api: Api, program: PathBuf, file: &str, checks: usize) -> Result<()
     let held = said.lines().filter(|line| line.starts_with("ok ")).count();
     ensure!(held >= checks, "{file} made {held} checks, not {checks}:\n{said}");
     Ok(())
+}
+
+/// A program of `tests/clients` that is told this; it dies with its handle.
+pub(crate) fn command(program: &Path, file: &str, set_up: &Value) -> Command {
+    let mut command = Command::new(program);
+    command.arg(folder().join(file)).env("HOLDFAST_CLIENTS", set_up.to_string());
+    command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// One URL of each kind as it was made long ago: the clock is moved, by the keys that the application signs with.

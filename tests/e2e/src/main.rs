@@ -22,6 +22,7 @@ mod repeats;
 mod shares;
 mod tokens;
 mod tus;
+mod tus_clients;
 mod upload;
 mod uppy;
 mod vanish;
@@ -59,6 +60,7 @@ fn main() -> Result<ExitCode> {
     shares::register(&mut suite);
     tokens::register(&mut suite);
     tus::register(&mut suite);
+    tus_clients::register(&mut suite);
     uppy::register(&mut suite);
     reconcile::register(&mut suite);
     let conclusion = libtest_mimic::run(&arguments, suite.trials());

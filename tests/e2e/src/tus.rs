@@ -700,6 +700,9 @@ async fn in_the_middle(api: &Api) -> Result<()> {
             }
             1 => {
                 postgres.kill9();
+                // At a 503 many a client would begin anew.
+                let locked = expect(request(api, Method::HEAD, &url), 423).await?;
+                ensure!(!header(&locked, "retry-after").is_empty(), "no Retry-After");
                 postgres.restart().await?;
             }
             _ => restart_host(api).await?,

@@ -75,7 +75,9 @@ fn an_error_lists_its_codes_and_each_has_that_status() {
         assert_eq!(has_problem, is_error && !at.starts_with("head "), "{at} has a problem's body");
         for name in codes {
             let code = Code::from_name(name.as_str().unwrap()).expect("a code of the table");
-            assert_eq!(code.status(), status, "{at}: {name}");
+            // What is over soon: HEAD of TUS gives all of it one status, at which clients ask again.
+            let is_locked = status == 423 && matches!(code.status(), 409 | 429 | 500..);
+            assert!(is_locked || code.status() == status, "{at}: {name}");
         }
     }
 }
