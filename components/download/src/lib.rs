@@ -105,11 +105,11 @@ fn finish(
     grant: Option<Grant>,
     answer: Result<Response, Error>,
 ) -> Response {
-    let (response, outcome) = match answer {
-        Ok(response) => (response, "ok"),
+    let (response, outcome, rule) = match answer {
+        Ok(response) => (response, "ok", None),
         Err(error) => {
             served.bytes = 0;
-            (context.trace.refuse(&error), error.code.as_str())
+            (context.trace.refuse(&error), error.code.as_str(), error.rule)
         }
     };
     record(
@@ -123,6 +123,7 @@ fn finish(
             status: response.get_status_code(),
             bytes: served.bytes,
             outcome,
+            rule,
             ip: context.caller.ip.clone(),
             request_id: context.caller.request_id.clone(),
             user_agent: inbound

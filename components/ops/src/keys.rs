@@ -10,6 +10,7 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::reply;
 use holdfast_web::api_key::ApiKey;
 use holdfast_web::key_request::{KeyRequest, MAX_BODY_BYTES};
+use holdfast_web::page::Page;
 use holdfast_web::path::Query;
 use http::HeaderValue;
 use http::header::LOCATION;
@@ -19,12 +20,6 @@ use wasip3::http::types::Response;
 
 /// What the paths begin with.
 pub(crate) const ROUTE: &str = "/v1/keys";
-
-/// Keys of a page, unless said otherwise.
-const DEFAULT_LIMIT: i32 = 50;
-
-/// The most keys of a page.
-const MAX_LIMIT: i32 = 200;
 
 /// Answers a request whose path begins with [`ROUTE`].
 pub(crate) async fn handle(context: &Context, inbound: Inbound) -> Result<Response, Error> {
@@ -78,37 +73,16 @@ async fn list(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
     if owner.is_empty() || owner.chars().any(char::is_control) {
         return Err(Error::new(Code::InvalidArgument, "owner is a subject"));
     }
-    let before = query.get("cursor")?.map(cursor).transpose()?;
-    let limit = match query.get("limit")? {
-        None => DEFAULT_LIMIT,
-        Some(text) => {
-            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-                Error::new(
-                    Code::InvalidArgument,
-                    format!("limit is a number from 1 to {MAX_LIMIT}"),
-                )
-            })?
-        }
-    };
+    let page = Page::parse(&query)?;
     let url = &context.app.config.database_url;
-    // One more than is shown tells whether there is another page.
-    let mut keys =
-        api_keys::list(url, owner, before.as_deref(), limit + 1, &context.caller).await?;
-    let shown = usize::try_from(limit).unwrap_or_default();
-    let more = keys.len() > shown;
-    keys.truncate(shown);
-    let next = keys.last().filter(|_| more).map(|key| key.id.clone());
+    let before = page.before.as_deref();
+    let mut keys = api_keys::list(url, owner, before, page.wanted(), &context.caller).await?;
+    let next = page.cut(&mut keys, |key| &key.id);
     let answer = json!({ "keys": keys, "cursor": next });
     if inbound.method == http::Method::HEAD {
         return Ok(reply::empty(200, &context.no_store()));
     }
     Ok(reply::json(200, context.no_store(), &answer))
-}
-
-fn cursor(text: &str) -> Result<String, Error> {
-    Uuid::try_parse(text)
-        .map(|id| id.to_string())
-        .map_err(|_| Error::new(Code::InvalidArgument, "cursor is what the page before answered"))
 }
 
 async fn revoke(context: &Context, id: &str) -> Result<Response, Error> {

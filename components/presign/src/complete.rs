@@ -2,7 +2,7 @@
 //! URL stands for a token.
 
 use holdfast_core::complete::Completer;
-use holdfast_core::error::Error;
+use holdfast_core::error::{Code, Error};
 use holdfast_core::names::VersionId;
 use holdfast_core::ports::Clock as _;
 use holdfast_platform::app::Context;
@@ -22,12 +22,14 @@ pub(crate) async fn post(
     id: &str,
     inbound: &Inbound,
 ) -> Result<Response, Error> {
-    let query = Query::parse(Some(&inbound.query))?;
-    let (url, signature) = SignedUrl::of_complete(&query, id)?;
-    let now = WasiClock.now().unix_timestamp();
-    url.verify(signature, context.app.url_secret()?, now, &context.caller.ip)?;
-
     let config = &context.app.config;
+    if let Err(error) = verify(context, id, inbound) {
+        if error.code == Code::AccessDenied {
+            grants::refuse_put(&config.database_url, &error, &context.caller).await;
+        }
+        return Err(error);
+    }
+
     let version = VersionId::parse(id)?;
     let put = grants::open_put(&config.database_url, version, &context.caller).await?;
     let catalog = PgCatalog::new(&config.database_url);
@@ -43,4 +45,12 @@ pub(crate) async fn post(
     }
     let body = stored::body(context, &put.bucket, &put.key, &commit, &committed);
     Ok(reply::json(if committed.created { 201 } else { 200 }, headers, &body))
+}
+
+/// Looks at the signature of the URL.
+fn verify(context: &Context, id: &str, inbound: &Inbound) -> Result<(), Error> {
+    let query = Query::parse(Some(&inbound.query))?;
+    let (url, signature) = SignedUrl::of_complete(&query, id)?;
+    let now = WasiClock.now().unix_timestamp();
+    url.verify(signature, context.app.url_secret()?, now, &context.caller.ip)
 }

@@ -1,21 +1,15 @@
 //! Lists of what was granted, a page at a time.
 
-use holdfast_core::error::{Code, Error};
+use holdfast_core::error::Error;
 use holdfast_core::names::BucketName;
 use holdfast_platform::app::Context;
-use holdfast_platform::grants::{self, Page, Shown};
+use holdfast_platform::grants::{self, Grants, Shown};
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::reply;
+use holdfast_web::page::Page;
 use holdfast_web::path::Query;
 use serde_json::{Value, json};
-use uuid::Uuid;
 use wasip3::http::types::Response;
-
-/// Of a page, unless said otherwise.
-const DEFAULT_LIMIT: i32 = 50;
-
-/// Of a page, at the most.
-const MAX_LIMIT: i32 = 200;
 
 /// `GET /v1/presign`
 pub(crate) async fn signed_urls(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
@@ -78,36 +72,18 @@ pub(crate) async fn page(
 ) -> Result<Response, Error> {
     let query = Query::parse(Some(&inbound.query))?;
     let bucket = query.get("bucket")?.map(BucketName::parse).transpose()?;
-    let before = query.get("cursor")?.map(cursor).transpose()?;
-    let limit = query.get("limit")?.map_or(Ok(DEFAULT_LIMIT), limit)?;
-    let asked = Page {
+    let page = Page::parse(&query)?;
+    let asked = Grants {
         kinds,
         bucket: bucket.as_ref().map(BucketName::as_str),
-        before: before.as_deref(),
-        // One more than is shown tells whether there is another page.
-        limit: limit + 1,
+        before: page.before.as_deref(),
+        limit: page.wanted(),
     };
     let mut found = grants::list(&context.app.config.database_url, &asked, &context.caller).await?;
-    let shown = usize::try_from(limit).unwrap_or_default();
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| more).map(|grant| grant.id.clone());
+    let next = page.cut(&mut found, |grant| &grant.id);
     let found: Vec<_> = found.into_iter().map(show).collect::<Result<_, _>>()?;
     if inbound.method == http::Method::HEAD {
         return Ok(reply::empty(200, &context.no_store()));
     }
     Ok(reply::json(200, context.no_store(), &json!({ name: found, "cursor": next })))
-}
-
-fn limit(text: &str) -> Result<i32, Error> {
-    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| {
-        Error::new(Code::InvalidArgument, format!("limit is a number from 1 to {MAX_LIMIT}"))
-    })
-}
-
-fn cursor(text: &str) -> Result<String, Error> {
-    Uuid::try_parse(text)
-        .map(|id| id.to_string())
-        .map_err(|_| Error::new(Code::InvalidArgument, "cursor is what the page before answered"))
 }

@@ -15,9 +15,11 @@ use holdfast_platform::grants::{self, Granted};
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{log, reply, stored};
 use holdfast_s3::{Action as _, GetObject, PutObject};
+use holdfast_web::idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey};
 use holdfast_web::presign_request::{self, Asked, PresignRequest, Purpose};
 use holdfast_web::signed_url::{Class, SignedUrl};
 use holdfast_web::{disposition, problem};
+use http::HeaderValue;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use wasip3::http::types::Response;
@@ -25,8 +27,10 @@ use wasip3::http::types::Response;
 use crate::PRESIGN;
 
 pub(crate) async fn post(context: &Context, inbound: Inbound) -> Result<Response, Error> {
-    let Asked { requests, many } =
-        presign_request::parse(&inbound.body.read_whole(MAX_PRESIGN_BODY_BYTES).await?)?;
+    let key = IdempotencyKey::from_headers(&inbound.headers)?;
+    let body = inbound.body.read_whole(MAX_PRESIGN_BODY_BYTES).await?;
+    let Asked { requests, many } = presign_request::parse(&body)?;
+    let idempotency = key.map(|key| key.of_json(PRESIGN, &body)).transpose()?;
     let now = WasiClock.now();
     let asked: Vec<_> = requests
         .iter()
@@ -35,23 +39,27 @@ pub(crate) async fn post(context: &Context, inbound: Inbound) -> Result<Response
         .collect();
     let url = &context.app.config.database_url;
     // One call for all that are well formed.
-    let mut granted = if asked.is_empty() {
+    let granted = if asked.is_empty() {
         Vec::new()
     } else {
-        grants::presign(url, &asked, &context.caller).await?
+        grants::presign(url, &asked, idempotency.as_ref(), now, &context.caller).await?
+    };
+    let mut headers = context.no_store();
+    if granted.iter().flatten().any(|granted| granted.repeated) {
+        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    .into_iter();
+    let mut granted = granted.into_iter();
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
         let answer = request.and_then(|request| {
             let granted =
                 granted.next().ok_or_else(|| Error::internal("an answer is missing"))??;
-            render(context, &request, &granted, now)
+            render(context, &request, &granted)
         });
         answers.push(answer);
     }
     if !many && let Some(answer) = answers.pop() {
-        return Ok(reply::json(200, context.no_store(), &answer?));
+        return Ok(reply::json(200, headers, &answer?));
     }
     let answers = answers.into_iter().map(|answer| {
         answer.unwrap_or_else(|error| {
@@ -59,7 +67,7 @@ pub(crate) async fn post(context: &Context, inbound: Inbound) -> Result<Response
             problem::part(&error)
         })
     });
-    Ok(reply::json(200, context.no_store(), &answers.collect()))
+    Ok(reply::json(200, headers, &answers.collect()))
 }
 
 /// A request as `holdfast.presign` has it.
@@ -98,12 +106,9 @@ fn element(request: &PresignRequest, now: OffsetDateTime) -> Value {
 }
 
 /// Signs what was granted.
-fn render(
-    context: &Context,
-    request: &PresignRequest,
-    granted: &Granted,
-    now: OffsetDateTime,
-) -> Result<Value, Error> {
+fn render(context: &Context, request: &PresignRequest, granted: &Granted) -> Result<Value, Error> {
+    // Of a repeated request when the first one was signed, so that it is the same URL.
+    let now = OffsetDateTime::from_unix_timestamp(granted.signed).map_err(Error::internal)?;
     let mut answer = match &request.purpose {
         Purpose::Get { download, client_ip, cacheable, .. } => {
             let signed = SignedUrl {

@@ -6,12 +6,11 @@ use holdfast_platform::app::Context;
 use holdfast_platform::{reply, stored};
 use holdfast_web::conditional::ETag;
 use holdfast_web::digests;
+use holdfast_web::idempotency::IDEMPOTENT_REPLAYED;
+use http::HeaderValue;
 use http::header::{ETAG, LOCATION};
-use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use wasip3::http::types::Response;
-
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The status: 201 for a new object, 200 for a new version of one.
 pub(crate) fn status(uploaded: &Uploaded) -> u16 {

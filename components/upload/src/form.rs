@@ -3,6 +3,7 @@
 //! Fields before a file are its `key` and its headers, by their names: `Cache-Control`, `x-amz-meta-*`, ...
 
 use holdfast_core::error::{Code, Error};
+use holdfast_core::limits::FORM_PARTS_ABOVE_BYTES;
 use holdfast_core::names::{BucketName, ObjectKey};
 use holdfast_core::sniff::OCTET_STREAM;
 use holdfast_core::upload::Upload;
@@ -58,9 +59,10 @@ pub(crate) async fn post(
         return Err(Error::new(Code::InvalidArgument, message));
     }
     let key = IdempotencyKey::from_headers(&inbound.headers)?;
+    let length = inbound.content_length()?;
     let form = Form::new(inbound.body, &boundary);
     let mut done = Done::default();
-    let ended = files(context, bucket, &form, key.as_ref(), &mut done).await;
+    let ended = files(context, bucket, &form, key.as_ref(), length, &mut done).await;
     done.answer(context, ended)
 }
 
@@ -70,6 +72,7 @@ async fn files(
     bucket: &BucketName,
     form: &Form,
     idempotency_key: Option<&IdempotencyKey>,
+    length: Option<u64>,
     done: &mut Done,
 ) -> Result<(), Error> {
     let mut fields = Fields::default();
@@ -85,6 +88,9 @@ async fn files(
         let stored = async {
             let mut upload =
                 std::mem::take(&mut fields).upload(context, bucket, &part, filename)?;
+            // A file is no longer than what is left of its form.
+            let left = length.map(|length| length.saturating_sub(form.taken()));
+            upload.may_be_long = left.is_none_or(|left| left > FORM_PARTS_ABOVE_BYTES);
             // No client's own key has a space in it.
             upload.idempotency_key =
                 idempotency_key.map(|key| format!("{} {}", key.as_str(), done.files.len()));

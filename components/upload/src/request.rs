@@ -29,5 +29,6 @@ pub(crate) fn upload(
         declared: digests::from_headers(headers)?,
         wants_sha256: digests::wants_sha256(headers),
         idempotency_key: None,
+        may_be_long: false,
     })
 }

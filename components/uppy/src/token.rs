@@ -7,7 +7,7 @@ use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use holdfast_core::ports::Clock as _;
 use holdfast_platform::app::Context;
 use holdfast_platform::clock::{WasiClock, random_bytes};
-use holdfast_platform::grants;
+use holdfast_platform::grants::{self, Making};
 use holdfast_web::grant_request::TokenRequest;
 use holdfast_web::link::{Secret, TOKENS};
 use holdfast_web::path;
@@ -43,7 +43,8 @@ pub(crate) async fn token<'a>(
     let id = VersionId::generate(WasiClock.now(), &random_bytes());
     let (text, secret) = Secret::generate(random_bytes());
     let url = &context.app.config.database_url;
-    grants::create_token(url, id, secret, &asked, &context.caller).await?;
+    let making = Making { id, secret, idempotency: None };
+    grants::create_token(url, &making, &asked, &context.caller).await?;
     Ok(Cow::Owned(text))
 }
 

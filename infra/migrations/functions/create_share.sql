@@ -1,6 +1,7 @@
--- Makes a share link: whoever has it reads what its creator may read now, as long as the creator may.
+-- Makes a share link: whoever has it reads what its creator may read now, as long as the creator may. Under an
+-- idempotency key that was used before, `id` and `hash` are those of the first one.
 --
--- Outcomes: ok, AccessDenied, InvalidArgument (the policy's limit), and those of `resolve`.
+-- Outcomes: ok, AccessDenied, and those of `resolve` and `make_grant`.
 create or replace function holdfast.create_share(
     p_id         uuid,
     p_hash       bytea,    -- SHA-256 of what is in the link
@@ -16,55 +17,39 @@ create or replace function holdfast.create_share(
     p_ip         text,
     p_request_id text,
     p_now        timestamptz,
+    p_idempotency_key text default null,
+    p_fingerprint     text default null,   -- of everything that the request says, where a key is given
     out outcome       text,
     out rule          text,
     out created_at_us int8,
-    out expires_at_us int8
+    out expires_at_us int8,
+    out id            uuid,
+    out hash          bytea,
+    out repeated      boolean
 )
     language plpgsql volatile as
 $$
 declare
-    at         constant timestamptz := coalesce(p_now, clock_timestamp());
-    expires_at constant timestamptz := at + p_seconds * interval '1 second';
-    resolved   record;
-    the_bucket holdfast.bucket;
+    wanted   holdfast."grant";
+    resolved record;
+    made     record;
+    reads    uuid;
 begin
-    perform holdfast.durable();
+    wanted.id := p_id; wanted.kind := 'share'; wanted.created_by := p_sub; wanted.roles := coalesce(p_roles, '{}');
+    wanted.scopes := p_scopes; wanted.bucket := p_bucket; wanted.key := p_key; wanted.version := p_version; wanted.direct := false;
+    wanted.hash := p_hash; wanted.save_as := p_save_as; wanted.max_uses := p_max_uses; wanted.uses := 0;
+    wanted.created_at := coalesce(p_now, clock_timestamp());
+    wanted.expires_at := wanted.created_at + p_seconds * interval '1 second';
 
-    <<checks>>
-    begin
-        if coalesce(p_sub, '') = '' then
-            outcome := 'AccessDenied'; rule := 'authentication';
-            exit checks;
-        end if;
-        resolved := holdfast.resolve(p_bucket, p_key, p_version, p_sub, p_roles, p_scopes, at);
-        if resolved.outcome <> 'ok' then
-            outcome := resolved.outcome;
-            exit checks;
-        end if;
-        select b.* into the_bucket from holdfast.bucket b where b.name = p_bucket;
-        if p_seconds > (the_bucket.policy ->> 'maxPresignSeconds')::int8 then
-            outcome := 'InvalidArgument'; rule := 'policy.maxPresignSeconds';
-            exit checks;
-        end if;
-
-        insert into holdfast."grant"
-            (id, kind, created_by, roles, scopes, bucket, key, version, hash, save_as, max_uses, created_at, expires_at)
-        values
-            (p_id, 'share', p_sub, coalesce(p_roles, '{}'), p_scopes, p_bucket, p_key, p_version, p_hash, p_save_as, p_max_uses,
-             at, expires_at);
-        insert into holdfast.audit (at, action, actor, bucket, key, version, outcome, rule, ip, request_id)
-        values
-            (at, 'share.create', p_sub, p_bucket, p_key, resolved.version, 'ok', p_id::text, left(p_ip, 64),
-             left(p_request_id, 128));
-        outcome := 'ok';
-        created_at_us := (extract(epoch from at) * 1000000)::int8;
-        expires_at_us := (extract(epoch from expires_at) * 1000000)::int8;
-        return;
-    end checks;
-
-    perform holdfast.refuse(
-        at, 'share.create', coalesce(p_sub, ''), coalesce((select b.name from holdfast.bucket b where b.name = p_bucket), ''),
-        p_key, null, outcome, rule, p_ip, p_request_id);
+    if coalesce(p_sub, '') = '' then
+        outcome := 'AccessDenied'; rule := 'authentication';
+    else
+        resolved := holdfast.resolve(p_bucket, p_key, p_version, p_sub, p_roles, p_scopes, wanted.created_at);
+        outcome := nullif(resolved.outcome, 'ok');
+        reads := resolved.version;
+    end if;
+    made := holdfast.make_grant(wanted, outcome, rule, reads, p_idempotency_key, p_fingerprint, p_ip, p_request_id);
+    outcome := made.outcome; rule := made.rule; created_at_us := made.created_at_us; expires_at_us := made.expires_at_us;
+    id := made.id; hash := made.hash; repeated := made.repeated;
 end
 $$;

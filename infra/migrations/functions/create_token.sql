@@ -1,6 +1,7 @@
--- Makes an upload token: whoever has it writes new versions as its creator, within what the token says.
+-- Makes an upload token: whoever has it writes new versions as its creator, within what the token says. Under an
+-- idempotency key that was used before, `id` and `hash` are those of the first one.
 --
--- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, InvalidArgument (the policy's limit).
+-- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, and those of `make_grant`.
 create or replace function holdfast.create_token(
     p_id         uuid,
     p_hash       bytea,    -- SHA-256 of the token
@@ -16,59 +17,41 @@ create or replace function holdfast.create_token(
     p_ip         text,
     p_request_id text,
     p_now        timestamptz,
+    p_idempotency_key text default null,
+    p_fingerprint     text default null,   -- of everything that the request says, where a key is given
     out outcome       text,
     out rule          text,
     out created_at_us int8,
-    out expires_at_us int8
+    out expires_at_us int8,
+    out id            uuid,
+    out hash          bytea,
+    out repeated      boolean
 )
     language plpgsql volatile as
 $$
 declare
-    at         constant timestamptz := coalesce(p_now, clock_timestamp());
-    expires_at constant timestamptz := at + p_seconds * interval '1 second';
+    wanted     holdfast."grant";
     the_bucket holdfast.bucket;
+    made       record;
 begin
-    perform holdfast.durable();
+    wanted.id := p_id; wanted.kind := 'token'; wanted.created_by := p_sub; wanted.roles := coalesce(p_roles, '{}');
+    wanted.scopes := '{upload}'; wanted.bucket := p_bucket; wanted.key := p_prefix; wanted.direct := false;
+    wanted.hash := p_hash; wanted.max_uses := p_max_uses; wanted.uses := 0; wanted.max_bytes := p_max_bytes; wanted.types := p_types;
+    wanted.created_at := coalesce(p_now, clock_timestamp());
+    wanted.expires_at := wanted.created_at + p_seconds * interval '1 second';
 
-    <<checks>>
-    begin
-        if coalesce(p_sub, '') = '' then
-            outcome := 'AccessDenied'; rule := 'authentication';
-            exit checks;
-        end if;
-        select b.* into the_bucket from holdfast.bucket b where b.name = p_bucket;
-        if not found then
-            outcome := 'NoSuchBucket'; rule := 'bucket';
-            exit checks;
-        end if;
-        if not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy, null) then
-            outcome := 'AccessDenied'; rule := 'bucket.write';
-            exit checks;
-        end if;
-        if the_bucket.state <> 'active' then
-            outcome := 'BucketNotActive'; rule := 'bucket.state';
-            exit checks;
-        end if;
-        if p_seconds > (the_bucket.policy ->> 'maxPresignSeconds')::int8 then
-            outcome := 'InvalidArgument'; rule := 'policy.maxPresignSeconds';
-            exit checks;
-        end if;
-
-        insert into holdfast."grant"
-            (id, kind, created_by, roles, scopes, bucket, key, hash, max_uses, max_bytes, types, created_at, expires_at)
-        values
-            (p_id, 'token', p_sub, coalesce(p_roles, '{}'), '{upload}', p_bucket, p_prefix, p_hash, p_max_uses, p_max_bytes,
-             p_types, at, expires_at);
-        insert into holdfast.audit (at, action, actor, bucket, key, outcome, rule, ip, request_id)
-        values
-            (at, 'token.create', p_sub, p_bucket, p_prefix, 'ok', p_id::text, left(p_ip, 64), left(p_request_id, 128));
-        outcome := 'ok';
-        created_at_us := (extract(epoch from at) * 1000000)::int8;
-        expires_at_us := (extract(epoch from expires_at) * 1000000)::int8;
-        return;
-    end checks;
-
-    perform holdfast.refuse(at, 'token.create', coalesce(p_sub, ''), coalesce(the_bucket.name, ''), p_prefix, null, outcome,
-                            rule, p_ip, p_request_id);
+    select b.* into the_bucket from holdfast.bucket b where b.name = p_bucket;
+    if coalesce(p_sub, '') = '' then
+        outcome := 'AccessDenied'; rule := 'authentication';
+    elsif the_bucket.name is null then
+        outcome := 'NoSuchBucket'; rule := 'bucket';
+    elsif not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy, null) then
+        outcome := 'AccessDenied'; rule := 'bucket.write';
+    elsif the_bucket.state <> 'active' then
+        outcome := 'BucketNotActive'; rule := 'bucket.state';
+    end if;
+    made := holdfast.make_grant(wanted, outcome, rule, null, p_idempotency_key, p_fingerprint, p_ip, p_request_id);
+    outcome := made.outcome; rule := made.rule; created_at_us := made.created_at_us; expires_at_us := made.expires_at_us;
+    id := made.id; hash := made.hash; repeated := made.repeated;
 end
 $$;

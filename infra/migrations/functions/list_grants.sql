@@ -29,31 +29,38 @@ create or replace function holdfast.list_grants(
 )
     language plpgsql stable as
 $$
+declare
+    ids uuid[];
 begin
-    if p_bucket is not null and not exists (
-        select
-        from holdfast.bucket b
-        where b.name = p_bucket
-          and holdfast.may(p_sub, p_roles, p_scopes, 'admin', b.owner, b.policy, null)) then
-        outcome := 'AccessDenied';
-        return next;
-        return;
-    end if;
+    -- Each of the two has an index in its order.
     if p_bucket is null then
-        return query
-            select 'ok', g.id, g.kind, g.created_by, g.bucket, g.key, g.version, g.direct, g.save_as, g.max_uses, g.uses,
-                   g.max_bytes, g.types,
-                   (extract(epoch from g.created_at) * 1000000)::int8,
-                   (extract(epoch from g.expires_at) * 1000000)::int8,
-                   (extract(epoch from g.revoked_at) * 1000000)::int8
+        ids := array(
+            select g.id
             from holdfast."grant" g
             where g.created_by = p_sub
               and g.kind = any (p_kinds)
               and (p_before is null or g.id < p_before)
             order by g.id desc
-            limit p_limit;
+            limit p_limit);
+    elsif exists (
+        select
+        from holdfast.bucket b
+        where b.name = p_bucket
+          and holdfast.may(p_sub, p_roles, p_scopes, 'admin', b.owner, b.policy, null)) then
+        ids := array(
+            select g.id
+            from holdfast."grant" g
+            where g.bucket = p_bucket
+              and g.kind = any (p_kinds)
+              and (p_before is null or g.id < p_before)
+            order by g.id desc
+            limit p_limit);
+    else
+        outcome := 'AccessDenied';
+        return next;
         return;
     end if;
+
     return query
         select 'ok', g.id, g.kind, g.created_by, g.bucket, g.key, g.version, g.direct, g.save_as, g.max_uses, g.uses,
                g.max_bytes, g.types,
@@ -61,10 +68,7 @@ begin
                (extract(epoch from g.expires_at) * 1000000)::int8,
                (extract(epoch from g.revoked_at) * 1000000)::int8
         from holdfast."grant" g
-        where g.bucket = p_bucket
-          and g.kind = any (p_kinds)
-          and (p_before is null or g.id < p_before)
-        order by g.id desc
-        limit p_limit;
+        where g.id = any (ids)
+        order by g.id desc;
 end
 $$;

@@ -1,12 +1,16 @@
 -- What `complete` of a presigned PUT needs to know of it: where to look, what was agreed, and in whose name to
 -- commit. Once it is committed, `repeated` is what it was committed as.
 --
--- Outcomes: ok, NoSuchUpload (unknown, revoked, or its lease ran out).
+-- Where the URL itself was refused there is nothing to know: that is written down, as one row a minute whatever ids are
+-- made up.
+--
+-- Outcomes: ok, AccessDenied (the URL was refused), NoSuchUpload (unknown, revoked, or its lease ran out).
 create or replace function holdfast.open_put(
     p_id         uuid,
     p_ip         text,
     p_request_id text,
     p_now        timestamptz,
+    p_refused    text default null,   -- the rule by which the URL was refused; null = its signature is good
     out outcome       text,
     out rule          text,
     out sub           text,
@@ -28,6 +32,12 @@ declare
     the_version holdfast.version;
     the_policy  jsonb;
 begin
+    if p_refused is not null then
+        outcome := 'AccessDenied'; rule := p_refused;
+        perform set_config('synchronous_commit', 'off', true);
+        perform holdfast.refuse(at, 'put.complete', '', '', null, null, outcome, rule, p_ip, p_request_id);
+        return;
+    end if;
     select g.* into the_grant from holdfast."grant" g where g.id = p_id and g.kind = 'put';
     select v.* into the_version from holdfast.version v where v.id = p_id;
     if the_grant.id is null or the_version.id is null then

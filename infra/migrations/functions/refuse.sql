@@ -10,17 +10,18 @@ create or replace function holdfast.refuse(
     p_outcome    text,
     p_rule       text,
     p_ip         text,
-    p_request_id text
+    p_request_id text,
+    p_count      int8 default 1   -- so many at once, of which this is the last
 ) returns void
     language sql volatile as
 $$
     insert into holdfast.audit as a
-        (at, minute, action, actor, bucket, key, version, outcome, rule, ip, request_id)
+        (at, minute, action, actor, bucket, key, version, outcome, rule, ip, request_id, count)
     values
         (p_at, date_trunc('minute', p_at), p_action, p_actor, p_bucket, p_key, p_version, p_outcome, p_rule,
-         left(p_ip, 64), left(p_request_id, 128))
+         left(p_ip, 64), left(p_request_id, 128), p_count)
     on conflict (minute, actor, action, bucket, outcome) where minute is not null do update
-    set count      = a.count + 1,
+    set count      = a.count + excluded.count,
         at         = excluded.at,
         key        = excluded.key,
         version    = excluded.version,

@@ -1,6 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants that ended long ago, the parts of uploads that ended, old rows of the access log. Returns
--- how many rows went.
+-- idempotency keys, grants and API keys that ended long ago, the parts of uploads that ended, old rows of the access
+-- log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -10,6 +10,8 @@ declare
     logged_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '90 days';
     -- So long a request may be repeated under its idempotency key.
     keyed_before  constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
+    -- So long a key that ended is listed, and its use is told from that of an unknown one. The audit log keeps its rows.
+    keys_before   constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '30 days';
     -- So long the status of an upload tells its parts.
     parted_before constant timestamptz := coalesce(p_now, clock_timestamp()) - interval '24 hours';
     objects       int8[];
@@ -53,12 +55,34 @@ begin
     get diagnostics gone = row_count;
     total := total + gone;
 
+    delete from holdfast.grant_request r
+    where (r.principal, r.key) in (
+        select old.principal, old.key
+        from holdfast.grant_request old
+        where old.created_at < keyed_before
+        order by old.created_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
     delete from holdfast."grant" g
     where g.id in (
         select old.id
         from holdfast."grant" old
         where old.expires_at < ended_before
         order by old.expires_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.api_key k
+    where k.id in (
+        select old.id
+        from holdfast.api_key old
+        where least(old.expires_at, old.revoked_at) < keys_before
+        order by least(old.expires_at, old.revoked_at)
         limit p_limit
         for update skip locked);
     get diagnostics gone = row_count;

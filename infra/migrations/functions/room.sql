@@ -24,13 +24,7 @@ begin
         return;
     end if;
 
-    -- One lock a bucket does for both quotas: a bucket with a quota writes one at a time anyway, and
-    -- owners of a bucket without one do not wait for each other.
-    if p_policy ->> 'quotaBytes' is not null then
-        perform pg_advisory_xact_lock(hashtextextended('holdfast.quota/' || p_bucket, 0));
-    else
-        perform pg_advisory_xact_lock(hashtextextended('holdfast.quota/' || p_bucket || '/' || p_owner, 0));
-    end if;
+    perform holdfast.lock_room(p_bucket, p_owner, p_policy);
 
     if p_policy ->> 'quotaBytes' is not null then
         select count(*) into deltas from holdfast.usage_delta d where d.bucket = p_bucket;

@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-streams"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -31,6 +31,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "blob_in_use",
     "blobs_without_row",
     "claim",
+    "claim_grant",
     "commit",
     "condemn_blobs",
     "cors_origins",
@@ -48,6 +49,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "list_grants",
     "list_keys",
     "list_sessions",
+    "lock_room",
+    "make_grant",
     "may",
     "mend_usage",
     "open_part",
@@ -55,6 +58,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "open_session",
     "open_stream",
     "presign",
+    "presign_again",
     "presign_get",
     "presign_put",
     "purge",

@@ -85,7 +85,15 @@ async fn us_006(api: Api) -> Result<()> {
     let uses = format!(
         "select count(*) from holdfast.access_log where grant_id = '{id}' and outcome = 'ok' and ip <> ''"
     );
-    api.eventually(&uses, 3).await
+    api.eventually(&uses, 3).await?;
+    let audited = format!(
+        "select coalesce(sum(count), 0)::int8 from holdfast.audit where grant_id = '{id}' and action = 'url.use' \
+         and key = 'presign/us-006.txt' and outcome = 'ok' and ip = '127.0.0.1' and request_id <> ''"
+    );
+    api.eventually(&audited, 3).await?;
+    let refused = "select count(*) from holdfast.audit where action = 'url.use' and bucket = 'documents' \
+                   and outcome = 'AccessDenied' and rule like 'url.%' and ip <> ''";
+    api.eventually(&format!("select least(1, ({refused}))"), 1).await
 }
 
 async fn tampered(api: Api) -> Result<()> {
@@ -357,6 +365,9 @@ async fn put_refusals(api: Api) -> Result<()> {
     for changed in [complete.replace("expires=1", "expires=2"), format!("{complete}A")] {
         refused(api.client.post(&changed), 403, "AccessDenied").await?;
     }
+    let told = "select count(*) from holdfast.audit where action = 'put.complete' and outcome = 'AccessDenied' \
+                and rule = 'url.signature' and ip = '127.0.0.1' and count >= 1";
+    ensure!(api.number(told).await? >= 1, "a bad signature is in the audit log");
     refused(api.client.get(complete), 405, "MethodNotAllowed").await?;
 
     // What a bucket does not take is not committed, and its bytes go when the URL is over.

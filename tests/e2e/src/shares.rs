@@ -64,6 +64,10 @@ async fn life(api: Api) -> Result<()> {
         "select count(*) from holdfast.access_log where grant_id = '{id}' and key = '{key}'"
     );
     api.eventually(&uses, 5).await?;
+    let audited = format!(
+        "select coalesce(sum(count), 0)::int8 from holdfast.audit where grant_id = '{id}' and action = 'share.use' and outcome = 'ok'"
+    );
+    api.eventually(&audited, 5).await?;
     // Only a hash of it is kept.
     let secret = url.rsplit('/').next().unwrap_or_default();
     let kept = format!("select count(*) from holdfast.\"grant\" g where g::text like '%{secret}%'");

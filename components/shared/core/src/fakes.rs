@@ -14,6 +14,7 @@ use crate::ports::{
     Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
     ContentHeaders, Looked, Resolved, Stored, Target, Verify,
 };
+use crate::session::Session;
 
 pub(crate) fn resolved() -> Resolved {
     Resolved {
@@ -41,11 +42,16 @@ pub(crate) struct FakeCatalog {
     pub(crate) commits: RefCell<VecDeque<Code>>,
     pub(crate) renew_refuses: Cell<bool>,
     pub(crate) repeated: Option<(Commit, Committed)>,
+    /// Where the bytes of what was begun go.
+    pub(crate) begun: RefCell<String>,
+    /// The upload in parts, if there is one.
+    pub(crate) session: RefCell<Option<Session>>,
 }
 
 impl Catalog for FakeCatalog {
     async fn begin(&self, _: &Caller, begin: &Begin<'_>) -> Result<Begun, Error> {
         self.steps.borrow_mut().push(format!("begin {:?}", begin.size));
+        self.begun.replace(begin.s3_key.to_owned());
         if let Some((commit, committed)) = &self.repeated {
             return Ok(Begun::Repeated(Box::new(commit.clone()), committed.clone()));
         }
@@ -100,6 +106,8 @@ pub(crate) struct FakeBlobs {
     pub(crate) stored: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) ways: RefCell<Vec<&'static str>>,
     pub(crate) loses_a_byte: bool,
+    /// Of the one upload, by their numbers.
+    pub(crate) parts: RefCell<BTreeMap<u16, Vec<u8>>>,
 }
 
 impl FakeBlobs {
@@ -197,6 +205,10 @@ impl Blobs for FakeBlobs {
     }
 }
 
+thread_local! {
+    static RANDOM: Cell<u8> = const { Cell::new(0) };
+}
+
 /// Time that stands still; sleeping is over at once, or never.
 pub(crate) struct FakeClock {
     pub(crate) sleeps_end: bool,
@@ -208,7 +220,9 @@ impl Clock for FakeClock {
     }
 
     fn random(&self) -> [u8; 10] {
-        [1; 10]
+        // Another one each time, as the real one.
+        RANDOM.set(RANDOM.get() + 1);
+        [RANDOM.get(); 10]
     }
 
     async fn sleep(&self, _: Duration) {

@@ -22,6 +22,9 @@ pub mod sniff;
 pub mod stream;
 pub mod timestamp;
 pub mod upload;
+mod upload_parts;
 
 #[cfg(test)]
 mod fakes;
+#[cfg(test)]
+mod fakes_parts;

@@ -30,6 +30,10 @@ pub const STREAM_PART_BYTES: u64 = 32 * 1_024 * 1_024;
 /// A part of a stream that came for this long is ended as soon as it may be, in seconds.
 pub const STREAM_PART_SECONDS: i64 = 10;
 
+/// Of a stream whose length is not known, the first parts have at least this many bytes; later ones more, so that the
+/// parts are enough for the largest object.
+pub const DEFERRED_PART_BYTES: u64 = 6 * 1_024 * 1_024;
+
 /// How many bytes of streams an instance holds in memory, of all its requests together. A part shall have
 /// [`MIN_PART_BYTES`]; until so many came they are held here, or else in an object of their own.
 pub const HELD_BYTES: u64 = 16 * 1_024 * 1_024;

@@ -19,7 +19,9 @@ use run::Run;
 use crate::checksum::Checksum;
 use crate::digest::Crc64Nvme;
 use crate::error::{Code, Error};
-use crate::limits::{MAX_PARTS, MIN_PART_BYTES, SNIFF_BYTES, STREAM_PART_BYTES};
+use crate::limits::{
+    DEFERRED_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, SNIFF_BYTES, STREAM_PART_BYTES,
+};
 use crate::multipart::Multipart;
 use crate::names::VersionId;
 use crate::ports::{Body, Caller, Catalog, Clock, Commit, Committed, Looked, Target};
@@ -38,14 +40,14 @@ pub fn part_size(size: Option<u64>) -> u64 {
 
 /// The fewest bytes that the next part may have, behind `parts` of `bytes`: S3's limit, and more where the parts that
 /// are left would else not be enough.
-fn least_part(parts: u16, bytes: u64, size: Option<u64>) -> u64 {
+pub(crate) fn least_part(parts: u16, bytes: u64, size: Option<u64>) -> u64 {
     match size {
         Some(size) => {
             let left = u64::from(MAX_PARTS.saturating_sub(parts)).max(1);
             size.saturating_sub(bytes).div_ceil(left).max(MIN_PART_BYTES)
         }
         // Twice as long after each tenth of the parts, which comes to the largest object.
-        None => MIN_PART_BYTES << (parts / (MAX_PARTS / 10)),
+        None => DEFERRED_PART_BYTES << (parts / (MAX_PARTS / 10)),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The upload use case: `begin`, store, validate, `commit`; else `abort`.
 //!
-//! The bytes take one of three ways, by what is known of their length:
+//! The bytes take one of these ways, by what is known of their length:
 //! * up to [`SMALL_BODY_BYTES`]: held whole, sent with a CRC that the store verifies, retried;
 //! * a known length: spliced, host to host; the store verifies a digest that the client declared, and
 //!   the length of what was stored is asked for;
 //! * an unknown length, or a digest that the store does not know: pumped through a gate that counts,
-//!   digests and charges the quota.
+//!   digests and charges the quota; in parts, where it may be long.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,14 +19,15 @@ use time::OffsetDateTime;
 use crate::digest::{Digests, Hasher, base64, hex};
 use crate::error::{Code, Error};
 use crate::limits::{
-    CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, KEEP_CONNECTION_MS, MAX_PUT_BYTES, RENEW_SECONDS,
-    SLOW_GRACE_SECONDS, SLOWEST_BYTES_PER_SECOND, SMALL_BODY_BYTES, SNIFF_BYTES,
+    CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, KEEP_CONNECTION_MS, MAX_OBJECT_BYTES, MAX_PUT_BYTES,
+    RENEW_SECONDS, SLOW_GRACE_SECONDS, SLOWEST_BYTES_PER_SECOND, SMALL_BODY_BYTES, SNIFF_BYTES,
 };
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::ports::{
-    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
-    ContentHeaders, Idempotency, Looked, Stored, Target, Verify,
+    Allowed, Begin, Begun, Body, Caller, Catalog, Charge, Clock, Commit, Committed, ContentHeaders,
+    Idempotency, Looked, Stored, Target, Verify,
 };
+use crate::session::{PartStore, Sessions};
 use crate::sniff::{OCTET_STREAM, check_type, found_type};
 
 /// One file to store.
@@ -54,6 +56,8 @@ pub struct Upload {
     pub wants_sha256: bool,
     /// The Idempotency-Key, if any.
     pub idempotency_key: Option<String>,
+    /// Whether it may be long enough to go in parts, where its length is not known.
+    pub may_be_long: bool,
 }
 
 impl Upload {
@@ -104,7 +108,7 @@ pub struct Uploader<'a, C, B, K> {
     pub clock: &'a K,
 }
 
-impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
+impl<C: Catalog + Sessions, B: PartStore, K: Clock> Uploader<'_, C, B, K> {
     /// Stores a body as the new current version of `upload.key`.
     ///
     /// # Errors
@@ -143,7 +147,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
             }
         };
         let at = Target { bucket: upload.bucket.as_str(), s3_key: &s3_key };
-        let pending = Pending { upload, allowed, version, at };
+        let pending = Pending { upload, allowed, version, at, joined: Cell::new(false) };
 
         let commit = match self.store_and_validate(&pending, body).await {
             Ok(commit) => commit,
@@ -206,7 +210,10 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         let mut first = self.leased(pending, read).await?;
         let size = first.len() as u64;
         if size > hold {
-            return self.store_pumped(pending, first, body).await;
+            return match upload.may_be_long {
+                true => self.store_in_parts(pending, first, body).await,
+                false => self.store_pumped(pending, first, body).await,
+            };
         }
         if upload.length.is_some_and(|length| length != size) {
             return Err(incomplete());
@@ -251,18 +258,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         body: B::Body,
     ) -> Result<Sent, Error> {
         let upload = pending.upload;
-        let mut meter = Meter {
-            catalog: self.catalog,
-            pending,
-            clock: self.clock,
-            begun: self.clock.now(),
-            first,
-            body,
-            size: 0,
-            charged: pending.allowed.charged,
-            hasher: Hasher::new(&upload.declared, upload.wants_sha256),
-            head: Vec::new(),
-        };
+        let mut meter = self.meter(pending, first, body);
         let put = self.blobs.put_streamed(pending.at, &mut meter);
         let stored = self.leased(pending, put).await?;
         let Meter { size, hasher, head, .. } = meter;
@@ -285,8 +281,29 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
         Ok(Sent { stored, size, head, digests })
     }
 
+    pub(crate) fn meter<'p>(
+        &'p self,
+        pending: &'p Pending<'p>,
+        first: Vec<u8>,
+        body: B::Body,
+    ) -> Meter<'p, C, K, B::Body> {
+        let upload = pending.upload;
+        Meter {
+            catalog: self.catalog,
+            pending,
+            clock: self.clock,
+            begun: self.clock.now(),
+            first,
+            body,
+            size: 0,
+            charged: pending.allowed.charged,
+            hasher: Hasher::new(&upload.declared, upload.wants_sha256),
+            head: Vec::new(),
+        }
+    }
+
     /// Renews the lease for as long as `transfer` runs, and lets the connection go unless that is short.
-    async fn leased<T>(
+    pub(crate) async fn leased<T>(
         &self,
         pending: &Pending<'_>,
         transfer: impl Future<Output = Result<T, Error>>,
@@ -323,7 +340,15 @@ impl<C: Catalog, B: Blobs, K: Clock> Uploader<'_, C, B, K> {
     /// reaper's, so the client gets the error that led here.
     async fn give_up(&self, pending: &Pending<'_>, error: Error) -> Error {
         let caller = &pending.upload.caller;
-        if let Ok(true) = self.catalog.abort(caller, pending.version, error.code.as_str()).await {
+        let code = error.code.as_str();
+        let gives_up = match pending.joined.get() {
+            true => self.catalog.abort_session(caller, pending.version, code, true).await,
+            false => self.catalog.abort(caller, pending.version, code).await,
+        };
+        if let Ok(true) = gives_up {
+            if pending.upload.may_be_long && !pending.joined.get() {
+                let _ = self.blobs.abort_uploads(pending.at).await;
+            }
             let _ = self.blobs.delete(pending.at).await;
         }
         error
@@ -348,7 +373,7 @@ pub(crate) async fn surely<T>(
 }
 
 /// Whether a policy takes what was declared and what the first bytes show.
-fn check_content(
+pub(crate) fn check_content(
     allowed: Option<&[String]>,
     declared: Option<&str>,
     found: Option<&str>,
@@ -385,26 +410,32 @@ pub(crate) fn validated(
 }
 
 /// What was sent, and what of it is known to be stored.
-struct Sent {
-    stored: Stored,
-    size: u64,
-    head: Vec<u8>,
+pub(crate) struct Sent {
+    pub(crate) stored: Stored,
+    pub(crate) size: u64,
+    pub(crate) head: Vec<u8>,
     /// Compared with the bytes.
-    digests: Digests,
+    pub(crate) digests: Digests,
 }
 
 /// A version between `begin` and `commit`.
-struct Pending<'a> {
-    upload: &'a Upload,
-    allowed: Allowed,
-    version: VersionId,
-    at: Target<'a>,
+pub(crate) struct Pending<'a> {
+    pub(crate) upload: &'a Upload,
+    pub(crate) allowed: Allowed,
+    pub(crate) version: VersionId,
+    pub(crate) at: Target<'a>,
+    /// Whether the store has joined its parts, so that no Complete is under way any more.
+    pub(crate) joined: Cell<bool>,
 }
 
 impl Pending<'_> {
     fn check_size(&self, size: u64) -> Result<(), Error> {
         match self.allowed.max_bytes {
             Some(max) if size > max => Err(too_large(max, "policy.maxBytes")),
+            _ if self.upload.may_be_long => match size > MAX_OBJECT_BYTES {
+                true => Err(too_large(MAX_OBJECT_BYTES, "limits.maxObjectBytes")),
+                false => Ok(()),
+            },
             _ if size > MAX_PUT_BYTES => Err(too_large(MAX_PUT_BYTES, "limits.maxPutBytes")),
             _ => Ok(()),
         }
@@ -412,7 +443,7 @@ impl Pending<'_> {
 }
 
 /// A body that is counted, digested and charged as it passes.
-struct Meter<'a, C, K, B> {
+pub(crate) struct Meter<'a, C, K, B> {
     catalog: &'a C,
     clock: &'a K,
     begun: OffsetDateTime,
@@ -420,10 +451,10 @@ struct Meter<'a, C, K, B> {
     /// What was read of it before.
     first: Vec<u8>,
     body: B,
-    size: u64,
+    pub(crate) size: u64,
     charged: u64,
-    hasher: Hasher,
-    head: Vec<u8>,
+    pub(crate) hasher: Hasher,
+    pub(crate) head: Vec<u8>,
 }
 
 impl<C: Catalog, K: Clock, B: Body> Body for Meter<'_, C, K, B> {
@@ -525,7 +556,7 @@ fn another_body() -> Error {
 }
 
 /// Compares what the client declared with what came.
-fn check_digests(declared: &Digests, found: &Digests) -> Result<(), Error> {
+pub(crate) fn check_digests(declared: &Digests, found: &Digests) -> Result<(), Error> {
     declared.differs_from(found).map_or(Ok(()), |name| Err(bad_digest(name)))
 }
 
@@ -536,7 +567,11 @@ fn bad_digest(name: &str) -> Error {
 }
 
 /// Compares what is stored with what was sent.
-fn is_what_was_sent(answered: &Stored, found: &Stored, length: u64) -> Result<(), Error> {
+pub(crate) fn is_what_was_sent(
+    answered: &Stored,
+    found: &Stored,
+    length: u64,
+) -> Result<(), Error> {
     if found.size != Some(length) {
         return Err(torn("another length than was sent"));
     }
@@ -546,7 +581,7 @@ fn is_what_was_sent(answered: &Stored, found: &Stored, length: u64) -> Result<()
     Ok(())
 }
 
-fn torn(what: &str) -> Error {
+pub(crate) fn torn(what: &str) -> Error {
     Error::unavailable("The object store", format!("it holds {what}"))
 }
 

@@ -40,6 +40,7 @@ fn case(count: usize, length_is_known: bool) -> Case {
             declared: Digests::default(),
             wants_sha256: false,
             idempotency_key: None,
+            may_be_long: false,
         },
         body: FakeBody { chunks: bytes.chunks(50_000).map(<[u8]>::to_vec).collect(), whole: true },
     }
@@ -355,4 +356,56 @@ fn a_body_that_hardly_comes_is_given_up() {
     assert!(after(grace + 1_000, 1_000 * SLOWEST_BYTES_PER_SECOND));
     assert!(!after(grace + 1_001, 1_000 * SLOWEST_BYTES_PER_SECOND));
     assert!(after(-5, 0), "a clock that was set back hurts nobody");
+}
+
+#[test]
+fn a_long_body_without_a_length_goes_in_parts() {
+    let mut long = case(70 * 1_024 * 1_024, false);
+    long.upload.may_be_long = true;
+    let done = long.run().expect("stored");
+    assert_eq!(done.commit.size, 70 * 1_024 * 1_024);
+    assert_eq!(done.commit.crc64nvme, Some(Crc64Nvme::of(&vec![b'x'; 70 * 1_024 * 1_024])));
+    assert_eq!(*long.blobs.ways.borrow(), ["upload", "part", "part", "part"]);
+    let steps = long.steps();
+    let attached: Vec<_> = steps.iter().filter(|step| step.starts_with("attach")).collect();
+    // Before S3 is asked, and once it has all.
+    assert_eq!(attached, ["attach None", "attach Some(\"u\")"]);
+    let mib = 1_024 * 1_024;
+    assert!(steps.contains(&format!("record [{}, {}, {}] None", 32 * mib, 32 * mib, 6 * mib)));
+}
+
+#[test]
+fn a_short_one_does_not() {
+    let mut short = case(65_536, false);
+    short.upload.may_be_long = true;
+    short.run().expect("stored");
+    assert_eq!(*short.blobs.ways.borrow(), ["bytes"]);
+}
+
+#[test]
+fn parts_of_what_is_refused_are_freed_before_they_are_joined() {
+    for (loses_a_byte, whole, types, code) in [
+        (false, false, None, Code::IncompleteBody),
+        (true, true, None, Code::ServiceUnavailable),
+        (false, true, Some(vec!["image/png".to_owned()]), Code::InvalidContentType),
+    ] {
+        let mut case = case(40 * 1_024 * 1_024, false);
+        case.upload.may_be_long = true;
+        case.blobs.loses_a_byte = loses_a_byte;
+        case.body.whole = whole;
+        case.catalog.allowed_types = types;
+        assert_eq!(case.run().expect_err("refused").code, code);
+        assert!(case.nothing_is_left() && case.blobs.parts.borrow().is_empty());
+        assert!(!case.steps().contains(&"start".to_owned()));
+    }
+}
+
+#[test]
+fn what_is_joined_is_given_up_as_such() {
+    let mut case = case(40 * 1_024 * 1_024, false);
+    case.upload.may_be_long = true;
+    case.commits_fail(Code::PreconditionFailed, 1);
+    assert_eq!(case.run().expect_err("refused").code, Code::PreconditionFailed);
+    assert!(case.nothing_is_left());
+    assert!(case.steps().contains(&"abort PreconditionFailed completed".to_owned()));
 }

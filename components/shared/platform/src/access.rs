@@ -1,4 +1,5 @@
-//! Counts downloads after they were answered: who, what, how many bytes, with which outcome.
+//! Counts downloads after they were answered: who, what, how many bytes, with which outcome. The same statement keeps
+//! what the audit log has to tell of them, so that a download costs no other.
 //!
 //! Records are gathered for a moment and written in one statement, so that a busy instance does not
 //! double its queries. They die with the process: a record is a measure, not a promise.
@@ -41,6 +42,8 @@ pub struct Access {
     pub bytes: u64,
     /// `ok`, or the code of the error.
     pub outcome: &'static str,
+    /// The rule that refused, if one did.
+    pub rule: Option<String>,
     /// The client's address.
     pub ip: String,
     /// The id of the request.

@@ -23,6 +23,8 @@ struct Reader {
     /// How much of the chunk the parser took.
     at: usize,
     in_part: bool,
+    /// How many bytes of the form the parser took.
+    taken: u64,
 }
 
 /// What comes next.
@@ -39,7 +41,7 @@ impl Form {
     #[must_use]
     pub fn new(body: InboundBody, boundary: &Boundary) -> Self {
         let parser = Parser::new(boundary);
-        let reader = Reader { body, parser, chunk: Vec::new(), at: 0, in_part: false };
+        let reader = Reader { body, parser, chunk: Vec::new(), at: 0, in_part: false, taken: 0 };
         Self(Rc::new(RefCell::new(Some(reader))))
     }
 
@@ -82,6 +84,12 @@ impl Form {
             value.push(&bytes)?;
         }
         value.into_text()
+    }
+
+    /// How many bytes of the form were read so far.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.0.borrow().as_ref().map_or(0, |reader| reader.taken)
     }
 
     /// The bytes of the file that [`Form::next_part`] answered.
@@ -155,6 +163,7 @@ impl Reader {
                 None => None,
             };
             self.at += before - rest.len();
+            self.taken += (before - rest.len()) as u64;
             match step {
                 Some(Step::Data) => return Ok(Step::Data),
                 Some(step) => {

@@ -3,7 +3,7 @@
 use holdfast_core::complete::OpenPut;
 use holdfast_core::error::{Code, Error};
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
-use holdfast_core::ports::{Caller, Resolved};
+use holdfast_core::ports::{Caller, Idempotency, Resolved};
 use holdfast_core::principal::Principal;
 use holdfast_core::timestamp::rfc3339;
 use holdfast_web::grant_request::{ShareRequest, TokenRequest};
@@ -11,13 +11,15 @@ use holdfast_web::link::Secret;
 use serde::Serialize;
 use serde_json::Value;
 use spin_sdk::pg::ParameterValue;
+use time::OffsetDateTime;
 
 use crate::catalog::{resolved, scopes};
 use crate::content;
+use crate::log;
 use crate::pg::{self, Row, opt_text, text, texts};
 
 const PRESIGN: &str = "select place, outcome, rule, id, expires_s, version, s3_key, content_type, \
-    content_disposition from holdfast.presign($1, $2, $3, $4, $5, $6, null)";
+    content_disposition, signed_s, repeated from holdfast.presign($1, $2, $3, $4, $5, $6, null, $7, $8, $9)";
 const LIST: &str = "select outcome, id, kind, created_by, bucket, key, version, direct, save_as, max_uses, \
     uses, max_bytes, types, created_at_us, expires_at_us, revoked_at_us from holdfast.list_grants(\
     $1, $2, $3::text::uuid, $4, $5, $6, $7, null)";
@@ -25,15 +27,19 @@ const REVOKE: &str = "select outcome, rule from holdfast.revoke_grant(\
     $1::text::uuid, $2, $3, $4, $5, $6, $7, null)";
 const OPEN_PUT: &str = "select outcome, rule, sub, roles, scopes, bucket, key, s3_key, size_bytes, \
     content_type, allowed_types, repeated from holdfast.open_put($1, $2, $3, null)";
-const CREATE_SHARE: &str = "select outcome, rule, created_at_us, expires_at_us from holdfast.create_share(\
-    $1::text::uuid, $2, $3, $4, $5::text::uuid, $6, $7, $8, $9, $10, $11, $12, $13, null)";
+const REFUSE_PUT: &str = "select outcome, rule from holdfast.open_put(null, $1, $2, null, $3)";
+const CREATE_SHARE: &str = "select outcome, rule, created_at_us, expires_at_us, id, encode(hash, 'hex'), repeated \
+    from holdfast.create_share($1::text::uuid, $2, $3, $4, $5::text::uuid, $6, $7, $8, $9, $10, $11, $12, $13, null, $14, $15)";
 const USE_SHARE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
     committed_at_us, user_metadata, visibility, cache_control, headers, digests, rule, bucket, key, save_as, grant_id \
     from holdfast.use_share($1, $2, $3, $4, null)";
-const CREATE_TOKEN: &str = "select outcome, rule, created_at_us, expires_at_us from holdfast.create_token(\
-    $1::text::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, null)";
+const CREATE_TOKEN: &str = "select outcome, rule, created_at_us, expires_at_us, id, encode(hash, 'hex'), repeated \
+    from holdfast.create_token($1::text::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, null, $14, $15)";
 const AUTHENTICATE: &str = "select outcome, sub, roles, scopes, grant_id, bucket, prefix \
     from holdfast.authenticate_token($1, $2, $3, null)";
+
+/// The place of a row that is about the whole request.
+const NO_PLACE: i64 = -1;
 
 /// What SQL answers about one signed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,30 +56,38 @@ pub struct Granted {
     pub content_type: Option<String>,
     /// The Content-Disposition of its uploader.
     pub content_disposition: Option<String>,
+    /// When it is signed, in seconds of Unix time: of a repeated request when the first one was.
+    pub signed: i64,
+    /// Whether this is the answer of an earlier request under the same Idempotency-Key.
+    pub repeated: bool,
 }
 
-/// Asks for many signed URLs in one call; an answer for each, in their order. `asked` is as `holdfast.presign` has it.
+/// Asks for many signed URLs in one call; an answer for each, in their order. `asked` is as `holdfast.presign` has it,
+/// `now` when they are signed.
 ///
 /// # Errors
-/// The database's; each element has its own refusal.
+/// [`Code::IdempotencyKeyReused`], and the database's; each element has its own refusal.
 pub async fn presign(
     database_url: &str,
     asked: &[Value],
+    idempotency: Option<&Idempotency>,
+    now: OffsetDateTime,
     caller: &Caller,
 ) -> Result<Vec<Result<Granted, Error>>, Error> {
-    let parameters = vec![
-        ParameterValue::Jsonb(serde_json::to_vec(asked).map_err(Error::internal)?),
-        text(&caller.principal.sub),
-        texts(&caller.principal.roles),
-        scopes(&caller.principal),
-        text(&caller.ip),
-        text(&caller.request_id),
-    ];
+    let mut parameters =
+        vec![ParameterValue::Jsonb(serde_json::to_vec(asked).map_err(Error::internal)?)];
+    parameters.extend(who(caller));
+    parameters.extend(once(idempotency));
+    parameters.push(ParameterValue::Int64(now.unix_timestamp()));
     let connection = pg::open(database_url).await?;
     let rows = pg::rows(&connection, PRESIGN, parameters).await?;
     let mut answers: Vec<_> = asked.iter().map(|_| None).collect();
     for mut row in rows {
-        let place = row.integer(0)?.and_then(|place| usize::try_from(place).ok());
+        let place = row.integer(0)?;
+        if place == Some(NO_PLACE) {
+            row.outcome_at(1, Some(2))?;
+        }
+        let place = place.and_then(|place| usize::try_from(place).ok());
         let place = place.and_then(|place| answers.get_mut(place));
         *place.ok_or_else(|| Error::internal("a place that was not asked for"))? =
             Some(granted(&mut row));
@@ -91,6 +105,8 @@ fn granted(row: &mut Row) -> Result<Granted, Error> {
         s3_key: row.text(6)?,
         content_type: row.text(7)?,
         content_disposition: row.text(8)?,
+        signed: row.integer(9)?.unwrap_or_default(),
+        repeated: row.boolean(10)?,
     })
 }
 
@@ -158,7 +174,7 @@ pub struct Shown {
 
 /// A page of grants that is asked for.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub struct Grants<'a> {
     /// Of these kinds.
     pub kinds: &'a [&'a str],
     /// Those of a bucket, for whoever administers it; `None` is one's own.
@@ -175,7 +191,7 @@ pub struct Page<'a> {
 /// [`Code::AccessDenied`], and the database's.
 pub async fn list(
     database_url: &str,
-    page: &Page<'_>,
+    page: &Grants<'_>,
     caller: &Caller,
 ) -> Result<Vec<Shown>, Error> {
     let parameters = vec![
@@ -272,21 +288,55 @@ pub async fn open_put(
     })
 }
 
+/// Writes down that the URL which completes a presigned PUT was refused, and why.
+pub async fn refuse_put(database_url: &str, error: &Error, caller: &Caller) {
+    let parameters = vec![
+        text(&caller.ip),
+        text(&caller.request_id),
+        text(error.rule.as_deref().unwrap_or(error.code.as_str())),
+    ];
+    if let Err(error) = pg::call(database_url, REFUSE_PUT, parameters).await {
+        log::warn("a refused URL is not in the audit log", &error);
+    }
+}
+
+/// What a share link or an upload token is made of.
+#[derive(Debug)]
+pub struct Making<'a> {
+    /// Its id.
+    pub id: VersionId,
+    /// What opens it.
+    pub secret: Secret,
+    /// Under which key the request may be repeated.
+    pub idempotency: Option<&'a Idempotency>,
+}
+
+/// A share link or an upload token that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// It, as it was then.
+    pub shown: Shown,
+    /// SHA-256 of what opens it, in hexadecimal.
+    pub hash: String,
+    /// Whether an earlier request under the same Idempotency-Key made it; the secret is then another one than was given.
+    pub repeated: bool,
+}
+
 /// Makes a share link of an id and a secret.
 ///
 /// # Errors
-/// What `resolve` refuses, [`Code::InvalidArgument`] by the bucket's policy, and the database's.
+/// What `resolve` refuses, [`Code::InvalidArgument`] by the bucket's policy, [`Code::IdempotencyKeyReused`], and the
+/// database's.
 pub async fn create_share(
     database_url: &str,
-    id: VersionId,
-    secret: Secret,
+    making: &Making<'_>,
     asked: &ShareRequest,
     caller: &Caller,
-) -> Result<Shown, Error> {
+) -> Result<Made, Error> {
     let version = asked.version.map(|version| version.to_string());
     let mut parameters = vec![
-        text(&id.to_string()),
-        ParameterValue::Binary(secret.hash.to_vec()),
+        text(&making.id.to_string()),
+        ParameterValue::Binary(making.secret.hash.to_vec()),
         text(asked.bucket.as_str()),
         text(asked.key.as_str()),
         opt_text(version.as_deref()),
@@ -295,14 +345,19 @@ pub async fn create_share(
         opt_text(asked.download.as_deref()),
     ];
     parameters.extend(who(caller));
-    let row = pg::call(database_url, CREATE_SHARE, parameters).await?;
-    Ok(Shown {
-        kind: "share".to_owned(),
-        key: asked.key.to_string(),
-        version,
-        save_as: asked.download.clone(),
-        max_uses: asked.max_downloads,
-        ..created(row, id, asked.bucket.as_str(), caller)?
+    parameters.extend(once(making.idempotency));
+    let made = pg::call(database_url, CREATE_SHARE, parameters).await?;
+    let made = created(made, asked.bucket.as_str(), caller)?;
+    Ok(Made {
+        shown: Shown {
+            kind: "share".to_owned(),
+            key: asked.key.to_string(),
+            version,
+            save_as: asked.download.clone(),
+            max_uses: asked.max_downloads,
+            ..made.shown
+        },
+        ..made
     })
 }
 
@@ -310,17 +365,16 @@ pub async fn create_share(
 ///
 /// # Errors
 /// [`Code::AccessDenied`], [`Code::NoSuchBucket`], [`Code::BucketNotActive`], [`Code::InvalidArgument`] by the
-/// bucket's policy, and the database's.
+/// bucket's policy, [`Code::IdempotencyKeyReused`], and the database's.
 pub async fn create_token(
     database_url: &str,
-    id: VersionId,
-    secret: Secret,
+    making: &Making<'_>,
     asked: &TokenRequest,
     caller: &Caller,
-) -> Result<Shown, Error> {
+) -> Result<Made, Error> {
     let mut parameters = vec![
-        text(&id.to_string()),
-        ParameterValue::Binary(secret.hash.to_vec()),
+        text(&making.id.to_string()),
+        ParameterValue::Binary(making.secret.hash.to_vec()),
         text(asked.bucket.as_str()),
         text(&asked.prefix),
         ParameterValue::Int64(asked.seconds),
@@ -329,21 +383,26 @@ pub async fn create_token(
         asked.types.as_deref().map_or(ParameterValue::DbNull, texts),
     ];
     parameters.extend(who(caller));
-    let row = pg::call(database_url, CREATE_TOKEN, parameters).await?;
-    Ok(Shown {
-        kind: "token".to_owned(),
-        key: asked.prefix.clone(),
-        max_uses: asked.max_uploads,
-        max_bytes: asked.max_bytes,
-        types: asked.types.clone(),
-        ..created(row, id, asked.bucket.as_str(), caller)?
+    parameters.extend(once(making.idempotency));
+    let made = pg::call(database_url, CREATE_TOKEN, parameters).await?;
+    let made = created(made, asked.bucket.as_str(), caller)?;
+    Ok(Made {
+        shown: Shown {
+            kind: "token".to_owned(),
+            key: asked.prefix.clone(),
+            max_uses: asked.max_uploads,
+            max_bytes: asked.max_bytes,
+            types: asked.types.clone(),
+            ..made.shown
+        },
+        ..made
     })
 }
 
-fn created(mut row: Row, id: VersionId, bucket: &str, caller: &Caller) -> Result<Shown, Error> {
+fn created(mut row: Row, bucket: &str, caller: &Caller) -> Result<Made, Error> {
     row.outcome(Some(1)).map_err(explain)?;
-    Ok(Shown {
-        id: id.to_string(),
+    let shown = Shown {
+        id: row.required(4)?,
         kind: String::new(),
         created_by: caller.principal.sub.clone(),
         bucket: bucket.to_owned(),
@@ -358,7 +417,16 @@ fn created(mut row: Row, id: VersionId, bucket: &str, caller: &Caller) -> Result
         created_at: row.integer(2)?.and_then(rfc3339).unwrap_or_default(),
         expires_at: row.integer(3)?.and_then(rfc3339).unwrap_or_default(),
         revoked_at: None,
-    })
+    };
+    Ok(Made { shown, hash: row.required(5)?, repeated: row.boolean(6)? })
+}
+
+/// Under which key a request may be repeated, as the steps take it.
+fn once(idempotency: Option<&Idempotency>) -> [ParameterValue; 2] {
+    [
+        opt_text(idempotency.map(|it| it.key.as_str())),
+        opt_text(idempotency.map(|it| it.fingerprint.as_str())),
+    ]
 }
 
 /// Who asks, as the steps that make grants end.

@@ -5,11 +5,19 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use holdfast_core::error::{Code, Error};
+use holdfast_core::ports::Idempotency;
 use http::{HeaderMap, HeaderName};
+use serde_json::Value;
 use sfv::{Parser, StringRef};
+use sha2::{Digest as _, Sha256};
 
 use crate::header;
+
+/// Says of an answer that it is the one of an earlier request under the same key.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -54,6 +62,20 @@ impl IdempotencyKey {
             return Err(Error::new(Code::InvalidArgument, message));
         }
         Ok(Self(key.into_owned()))
+    }
+
+    /// The key with what stands for its request: the route, and the JSON of the body. Spaces and the order of members
+    /// make no other request.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`]: the body is not JSON.
+    pub fn of_json(self, route: &str, body: &[u8]) -> Result<Idempotency, Error> {
+        let body: Value = serde_json::from_slice(body).map_err(|error| {
+            Error::new(Code::InvalidArgument, format!("The body is not JSON: {error}"))
+        })?;
+        // No route has a line end in it, and serde_json sorts the members of an object.
+        let fingerprint = Sha256::digest(format!("{route}\n{body}"));
+        Ok(Idempotency { key: self.0, fingerprint: STANDARD.encode(fingerprint) })
     }
 
     /// The key, without quotes.
@@ -118,6 +140,25 @@ mod tests {
         assert!(IdempotencyKey::parse(&format!("\"{key}\"")).is_ok());
         assert!(IdempotencyKey::parse(&format!("{key}k")).is_err());
         assert!(IdempotencyKey::parse(&format!("\"{key}k\"")).is_err());
+    }
+
+    #[test]
+    fn a_request_is_its_route_and_its_members() {
+        let of = |route: &str, body: &str| {
+            IdempotencyKey::parse("k").expect("valid").of_json(route, body.as_bytes())
+        };
+        let print = |route: &str, body: &str| of(route, body).expect("valid").fingerprint;
+        let first = print("/v1/shares", r#"{"a": {"c": 1, "d": [1, 2]}, "b": null}"#);
+        assert_eq!(first, print("/v1/shares", r#"{"b":null,"a":{"d":[1,2],"c":1}}"#));
+        for (route, body) in [
+            ("/v1/tokens", r#"{"a": {"c": 1, "d": [1, 2]}, "b": null}"#),
+            ("/v1/shares", r#"{"a": {"c": 1, "d": [2, 1]}, "b": null}"#),
+            ("/v1/shares", r#"{"a": {"c": 1, "d": [1, 2]}}"#),
+            ("/v1/shares", r#"[{"a": {"c": 1, "d": [1, 2]}, "b": null}]"#),
+        ] {
+            assert_ne!(first, print(route, body), "{route} {body}");
+        }
+        assert_eq!(of("/v1/shares", "{").expect_err("refused").code, Code::InvalidArgument);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod key_request;
 pub mod link;
 pub mod metadata;
 pub mod multipart;
+pub mod page;
 pub mod path;
 pub mod presign_request;
 pub mod problem;

@@ -1,10 +1,12 @@
-//! What opens a share link or is an upload token: 32 random bytes in base64url. Only a hash of it is ever kept.
+//! What opens a share link or is an upload token: 32 random bytes in base64url. Only a hash of it is ever kept. What
+//! has to be told again to whoever repeats a request follows from our own secret and the grant's id.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 /// Random bytes in a link.
@@ -12,6 +14,9 @@ pub const SECRET_BYTES: usize = 32;
 
 /// Their characters in base64url.
 const CHARACTERS: usize = 43;
+
+/// The first line of what a secret follows from; no signed URL begins like it.
+const SCHEME: &str = "hf1-held";
 
 /// Where share links lead: the secret follows.
 pub const SHARES: &str = "/s/";
@@ -43,6 +48,27 @@ impl Secret {
         let text = URL_SAFE_NO_PAD.encode(random);
         let hash = Sha256::digest(&text).into();
         (text, Self { hash })
+    }
+
+    /// The hash in hexadecimal.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Makes the secret of a grant that its maker may ask for again under an Idempotency-Key: the same each time for the
+    /// same grant, and unguessable without our `secret`. `kind` is share or token, `id` the grant's id, a UUID. A grant
+    /// that is made later under the same key has another id, so that no old link comes to life again.
+    #[must_use]
+    pub fn derive(secret: &[u8], kind: &str, sub: &str, key: &str, id: &str) -> (String, Self) {
+        // HMAC takes keys of any length.
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap_or_else(|_| unreachable!());
+        mac.update(SCHEME.as_bytes());
+        for field in [kind, sub, key, id] {
+            // With its length, or one text could go on where another one ends.
+            mac.update(format!("\n{}:{field}", field.len()).as_bytes());
+        }
+        Self::generate(mac.finalize().into_bytes().into())
     }
 }
 
@@ -95,6 +121,24 @@ mod tests {
             assert_eq!(Secret::parse(&bad), None, "{bad}");
         }
         assert_eq!(format!("{secret:?}"), "Secret(...)");
+    }
+
+    #[test]
+    fn a_derived_secret_follows_from_everything() {
+        let ours = b"0123456789abcdef0123456789abcdef";
+        let (text, secret) = Secret::derive(ours, "share", "alice", "key", "id");
+        // printf 'hf1-held\n5:share\n5:alice\n3:key\n2:id' | openssl dgst -sha256 -hmac ... -binary | basenc --base64url
+        assert_eq!(text, "bc2Zr8s1eQtDgEDAfjn6zI6eG_hPuh_XjlQ1HL-3ayI");
+        assert_eq!(Secret::parse(&text), Some(secret));
+        for (ours, kind, sub, key, id) in [
+            (&ours[1..], "share", "alice", "key", "id"),
+            (ours, "token", "alice", "key", "id"),
+            (ours, "share", "alic", "ekey", "id"),
+            (ours, "share", "alice", "ke", "yid"),
+            (ours, "share", "alice", "key", "other"),
+        ] {
+            assert_ne!(Secret::derive(ours, kind, sub, key, id).0, text);
+        }
     }
 
     #[test]

@@ -37,7 +37,8 @@ const WRONG: &[(&str, &str)] = &[
     ("object_bucket_fkey",                       "delete from holdfast.bucket"),
     ("outbox_one_event_per_commit",              "insert into holdfast.outbox (kind, occurred_at, bucket, key, object_id, sequence, version, actor, data) select kind, now(), bucket, key, object_id, 9, version, actor, data from holdfast.outbox limit 1"),
     ("outbox_object_id_sequence_key",            "update holdfast.outbox set sequence = 1"),
-    ("audit_counts_refusals_only",               "update holdfast.audit set count = 2"),
+    ("audit_counts_within_a_minute",             "update holdfast.audit set count = 2"),
+    ("audit_counts_uses_of_a_grant",             "update holdfast.audit set used_minute = now()"),
 ];
 
 async fn wrong_states_are_refused(db: Db) -> Result<()> {

@@ -14,6 +14,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_policy_caps_what_is_signed", caps);
     suite.add("a_presigned_put_outlives_its_url_and_is_bounded", puts);
     suite.add("batches_at_once_do_not_wait_for_each_other", at_once);
+    suite.add("batches_for_many_owners_do_not_deadlock_on_their_quotas", owners_at_once);
     suite.add("grants_are_listed_and_revoked_by_whom_they_concern", revoked);
 }
 
@@ -316,6 +317,37 @@ async fn at_once(db: Db) -> Result<()> {
     let open = all.iter().filter(|it| *it == "ok").count();
     ensure!(open > 640, "{open} granted");
     ensure!(all.iter().all(|it| ["ok", "NoSuchKey"].contains(&it.as_str())), "{all:?}");
+    Ok(())
+}
+
+/// An admin's batches, whose keys have the owners in one order and in the other.
+async fn owners_at_once(db: Db) -> Result<()> {
+    db.bucket("owners", "boss", r#"{"ownerQuotaBytes": 1000000}"#).await?;
+    let client = db.connect().await?;
+    for (n, owner) in ["ann", "bea", "cid", "dan"].into_iter().enumerate() {
+        for (key, place) in [("a", n), ("b", 3 - n)] {
+            let mut it = write(&format!("{key}/{place}"));
+            (it.bucket, it.sub) = ("owners".into(), owner.into());
+            it.store(&client).await?;
+        }
+    }
+    let outcomes = db
+        .at_once(16, async |index, client| {
+            let mut outcomes = Vec::new();
+            // Of two admins, or the bound on one's open PUTs would make them wait for each other.
+            let who = if index % 2 == 0 { ADMIN } else { ("admin", "{admin}", None) };
+            for _ in 0..8 {
+                let asked: Vec<_> = (0..4)
+                    .map(|n| put(&format!("{}/{n}", if index % 2 == 0 { "a" } else { "b" })))
+                    .map(|element| with(element, &json!({"bucket": "owners"})))
+                    .collect();
+                outcomes.extend(presign(&client, &asked, who, 0.0).await?.iter().map(outcome));
+            }
+            Ok(outcomes)
+        })
+        .await?;
+    let all: Vec<_> = outcomes.into_iter().flatten().collect();
+    ensure!(all.len() == 512 && all.iter().all(|it| it == "ok"), "{all:?}");
     Ok(())
 }
 

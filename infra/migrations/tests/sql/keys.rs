@@ -11,6 +11,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("keys_are_seen_and_revoked_by_their_owner_and_admins", seen_and_revoked);
     suite.add("callers_at_once_make_no_more_keys_than_there_may_be", no_more_than_there_may_be);
     suite.add("bad_keys_fill_no_table", bad_keys_fill_no_table);
+    suite.add("keys_that_ended_long_ago_are_retired", long_ago);
 }
 
 /// Who asks: name, roles, scopes.
@@ -222,5 +223,34 @@ async fn bad_keys_fill_no_table(db: Db) -> Result<()> {
     let rows = db.number("select count(*) from holdfast.audit").await?;
     // Two where a minute ended in between.
     ensure!(rows <= 2, "{rows} rows");
+    Ok(())
+}
+
+async fn long_ago(db: Db) -> Result<()> {
+    const DAY: i64 = 24 * 3600;
+    let client = db.connect().await?;
+    let (expired, revoked, living) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for id in [expired, revoked, living] {
+        create(&client, id, ALICE, "alice", "{}").await?.ok();
+    }
+    let longer =
+        "update holdfast.api_key set expires_at = expires_at + interval '90 days' where id <> $1";
+    client.execute(longer, &[&expired]).await?;
+    ensure!(revoke(&client, revoked, ALICE).await? == "ok");
+    let rows = db.number("select count(*) from holdfast.audit").await?;
+    let retire = async |after: i64| {
+        db.number(&format!("holdfast.retire(100, clock_timestamp() + interval '{after} seconds')"))
+            .await
+    };
+    ensure!(retire(30 * DAY - 60).await? == 0);
+    // Each from its own end on: the expired one lived a minute.
+    ensure!(retire(30 * DAY + 30).await? == 1);
+    ensure!(authenticate(&client, revoked, &HASH, 0.0).await? == "InvalidToken");
+    ensure!(retire(30 * DAY + 90).await? == 1);
+    ensure!(list(&client, "alice", None, 10, ALICE).await? == Ok(vec![living]));
+    // What was done with them stays written down.
+    ensure!(db.number("select count(*) from holdfast.audit where at is not null").await? >= rows);
+    ensure!(audited(&db, "key.create", "alice", "ok").await? == 3);
+    ensure!(audited(&db, "key.revoke", "alice", "ok").await? == 1);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod access;
 mod constraints;
 mod deletion;
 mod events;
+mod grant_requests;
 mod grants;
 mod harness;
 mod held;
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
     constraints::register(&mut suite);
     deletion::register(&mut suite);
     events::register(&mut suite);
+    grant_requests::register(&mut suite);
     grants::register(&mut suite);
     held::register(&mut suite);
     idempotency::register(&mut suite);

@@ -6,14 +6,15 @@ use holdfast_migrations::{Error, Report, migrate, seed};
 use tokio_postgres::Client;
 
 /// Every migration, in order.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "0001-tables",
     "0002-deletion",
     "0003-content",
     "0004-api-keys",
     "0005-grants",
     "0006-multipart",
-    "0007-streams",
+    "0007-idempotent-grants",
+    "0008-streams",
 ];
 
 pub(crate) fn register(suite: &mut Suite) {

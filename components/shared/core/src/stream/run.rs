@@ -5,7 +5,7 @@ use super::inflow::Inflow;
 use super::{Check, Streamer, least_part, too_long, torn};
 use crate::digest::Crc64Nvme;
 use crate::error::{Code, Error};
-use crate::limits::{CHARGE_STEP_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, SNIFF_BYTES};
+use crate::limits::{CHARGE_STEP_BYTES, DEFERRED_PART_BYTES, MAX_OBJECT_BYTES, SNIFF_BYTES};
 use crate::names::VersionId;
 use crate::ports::{Body, Caller, Catalog, Charge, Clock, Looked, Stored, Target};
 use crate::session::{Part, PartStore, Session, Sessions, Stream, Tail};
@@ -87,7 +87,9 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
             // No more than comes is asked of the budget.
             let room = self.streamer.budget.take(wanted.min(inflow.may_come()));
             let held = match room {
-                Some(room) if wanted <= MIN_PART_BYTES => Some(hold(inflow, wanted, room).await),
+                Some(room) if wanted <= DEFERRED_PART_BYTES => {
+                    Some(hold(inflow, wanted, room).await)
+                }
                 _ => {
                     drop(room);
                     self.put_tail(inflow, None, wanted).await?;

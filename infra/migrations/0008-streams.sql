@@ -28,7 +28,8 @@ alter table holdfast.bucket
     add constraint bucket_policy_cors_is_a_list check (
         coalesce(jsonb_typeof(policy -> 'corsOrigins'), 'null') in ('array', 'null')) not valid;
 
--- Until a version is committed its bytes may be found elsewhere: a stream that is short is its tail and nothing else.
+-- Until a version is committed its bytes may turn out to lie elsewhere: a stream that is short is its tail and nothing
+-- else.
 create or replace function holdfast.check_version() returns trigger
     language plpgsql as
 $$
@@ -71,7 +72,9 @@ begin
 
     if old.id <> new.id
        or old.object_id <> new.object_id
-       or (old.s3_key <> new.s3_key and (old.state, new.state) <> ('pending', 'pending'))
+       or (old.s3_key <> new.s3_key and (
+           (old.state, new.state) <> ('pending', 'pending')
+           or not exists (select from holdfast.upload_part p where p.version = new.id and p.s3_key = new.s3_key)))
        or (old.committed_at is not null and (
            old.committed_at is distinct from new.committed_at
            or old.size_bytes is distinct from new.size_bytes
