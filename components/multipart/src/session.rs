@@ -13,6 +13,7 @@ use holdfast_web::conditional::ETag;
 use holdfast_web::digests;
 use holdfast_web::idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey};
 use holdfast_web::multipart::{self as parse, EPOCH, MAX_BODY_BYTES};
+use holdfast_web::page::Page;
 use holdfast_web::path::Query;
 use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, Method};
@@ -20,12 +21,6 @@ use serde_json::json;
 use wasip3::http::types::Response;
 
 use crate::{Steps, render};
-
-/// Sessions of a page, unless said otherwise.
-const DEFAULT_LIMIT: i32 = 50;
-
-/// The most sessions of a page.
-const MAX_LIMIT: i32 = 200;
 
 /// `POST /v1/multipart`
 pub(crate) async fn create(context: &Context, inbound: Inbound) -> Result<Response, Error> {
@@ -51,27 +46,13 @@ pub(crate) async fn create(context: &Context, inbound: Inbound) -> Result<Respon
 pub(crate) async fn list(context: &Context, inbound: &Inbound) -> Result<Response, Error> {
     let query = Query::parse(Some(&inbound.query))?;
     let bucket = query.get("bucket")?.map(BucketName::parse).transpose()?;
-    let before = query.get("cursor")?.map(VersionId::parse).transpose().map_err(|_| {
-        Error::new(Code::InvalidArgument, "cursor is what the page before answered")
-    })?;
-    let limit = match query.get("limit")? {
-        None => DEFAULT_LIMIT,
-        Some(text) => {
-            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-                let message = format!("limit is a number from 1 to {MAX_LIMIT}");
-                Error::new(Code::InvalidArgument, message)
-            })?
-        }
-    };
+    let page = Page::parse(&query)?;
+    let before = page.before.as_deref().map(VersionId::parse).transpose()?;
     let steps = Steps::of(context)?;
     let sub = &context.caller.principal.sub;
     let bucket = bucket.as_ref().map(BucketName::as_str);
-    // One more than is shown tells whether there is another page.
-    let mut sessions = steps.catalog.list_sessions(sub, bucket, before, limit + 1).await?;
-    let shown = usize::try_from(limit).unwrap_or_default();
-    let more = sessions.len() > shown;
-    sessions.truncate(shown);
-    let next = sessions.last().filter(|_| more).map(|session| session.version.clone());
+    let mut sessions = steps.catalog.list_sessions(sub, bucket, before, page.wanted()).await?;
+    let next = page.cut(&mut sessions, |session| &session.version);
     if inbound.method == Method::HEAD {
         return Ok(reply::empty(200, &context.no_store()));
     }

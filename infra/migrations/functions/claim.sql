@@ -41,8 +41,7 @@ begin
         return;
     end if;
     -- Read without a lock, which would come before that of its object: it only goes forward.
-    select v.state, v.committed_at, v.created, v.size_bytes, v.content_type, v.found_type, v.etag,
-           v.crc64nvme, v.digests
+    select v.state, v.committed_at, holdfast.committed_as(v) as document
     into first
     from holdfast.version v
     where v.id = earlier.version;
@@ -62,16 +61,7 @@ begin
         outcome := 'IdempotencyKeyInUse';
     else
         outcome := 'ok';
-        repeated := jsonb_build_object(
-            'version', earlier.version,
-            'size', first.size_bytes,
-            'contentType', first.content_type,
-            'foundType', first.found_type,
-            'etag', first.etag,
-            'crc64nvme', first.crc64nvme,
-            'digests', first.digests,
-            'created', first.created,
-            'committedAtUs', (extract(epoch from first.committed_at) * 1000000)::int8);
+        repeated := first.document;
     end if;
 end
 $$;

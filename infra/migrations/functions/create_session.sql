@@ -38,7 +38,8 @@ create or replace function holdfast.create_session(
     out expires_at_us int8,
     out version       uuid,   -- the session's: `p_version`, or that of the first request under the key
     out part_size     int8,
-    out size          int8
+    out size          int8,
+    out allowed_types text[]  -- of the bucket and the grant, where it was begun now
 )
     language plpgsql volatile as
 $$
@@ -98,6 +99,7 @@ begin
          p_described)
     on conflict do nothing;
     version := p_version;
+    allowed_types := begun.allowed_types;
     part_size := p_part_size;
     size := p_size;
     expires_at_us := (extract(epoch from ends) * 1000000)::int8;

@@ -60,18 +60,7 @@ begin
         if the_policy ->> 'allowedTypes' is not null then
             allowed_types := array(select jsonb_array_elements_text(the_policy -> 'allowedTypes'));
         end if;
-        if the_version.committed_at is not null then
-            repeated := jsonb_build_object(
-                'version', the_version.id,
-                'size', the_version.size_bytes,
-                'contentType', the_version.content_type,
-                'foundType', the_version.found_type,
-                'etag', the_version.etag,
-                'crc64nvme', the_version.crc64nvme,
-                'digests', the_version.digests,
-                'created', the_version.created,
-                'committedAtUs', (extract(epoch from the_version.committed_at) * 1000000)::int8);
-        end if;
+        repeated := holdfast.committed_as(the_version);
         return;
     end if;
 

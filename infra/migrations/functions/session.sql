@@ -40,8 +40,8 @@ $$
 declare
     the record;
 begin
-    select s.*, v.state as version_state, v.s3_key, v.declared_type, v.committed_at, v.created, v.size_bytes,
-           v.content_type, v.found_type, v.etag, v.crc64nvme, v.digests, v.grant_id, o.bucket, o.key, b.policy, b.owner as bucket_owner,
+    select s.*, v.state as version_state, v.s3_key, v.declared_type, v.committed_at, v.grant_id,
+           holdfast.committed_as(v) as document, o.bucket, o.key, b.policy, b.owner as bucket_owner,
            o.owner as object_owner
     into the
     from holdfast.upload_session s
@@ -101,17 +101,6 @@ begin
         from holdfast.upload_part p
         where p.version = p_version;
     end if;
-    if the.committed_at is not null then
-        committed := jsonb_build_object(
-            'version', p_version,
-            'size', the.size_bytes,
-            'contentType', the.content_type,
-            'foundType', the.found_type,
-            'etag', the.etag,
-            'crc64nvme', the.crc64nvme,
-            'digests', the.digests,
-            'created', the.created,
-            'committedAtUs', (extract(epoch from the.committed_at) * 1000000)::int8);
-    end if;
+    committed := the.document;
 end
 $$;

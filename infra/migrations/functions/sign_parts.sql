@@ -24,14 +24,14 @@ begin
     perform holdfast.durable();
 
     perform from holdfast.version v where v.id = p_version for no key update;
-    select v.state, s.created_by, s.completing_at, s.epoch, s.expires_at, s.upload_id, o.bucket, o.key
+    select v.state, s.created_by, s.completing_at, s.epoch, s.expires_at, s.upload_id, s.protocol, o.bucket, o.key
     into the
     from holdfast.version v
          join holdfast.upload_session s on s.version = v.id
          join holdfast.object o on o.id = v.object_id
     where v.id = p_version;
     if not found or (the.created_by is distinct from p_sub and not 'admin' = any (coalesce(p_roles, '{}')))
-       or the.state <> 'pending' or the.upload_id is null or the.expires_at <= at then
+       or the.state <> 'pending' or the.upload_id is null or the.protocol <> 'parts' or the.expires_at <= at then
         outcome := 'NoSuchUpload'; rule := 'session.state';
         return;
     end if;

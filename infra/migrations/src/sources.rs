@@ -33,6 +33,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "claim",
     "claim_grant",
     "commit",
+    "committed_as",
     "condemn_blobs",
     "cors_origins",
     "create_key",

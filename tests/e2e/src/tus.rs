@@ -442,6 +442,9 @@ async fn refusals(api: Api) -> Result<()> {
     let part =
         api.client.put(format!("{}/v1/multipart/{id}/parts/1", api.url)).bearer_auth(&api.alice);
     refused(part.body("x"), 404, "NoSuchUpload").await?;
+    let sign =
+        api.client.post(format!("{}/v1/multipart/{id}/sign", api.url)).bearer_auth(&api.alice);
+    refused(sign.body(r#"{"parts": [1]}"#), 404, "NoSuchUpload").await?;
     let listed = api.client.get(format!("{}/v1/multipart/{id}", api.url)).bearer_auth(&api.alice);
     let shown = json_of(listed, 200).await?;
     ensure!(shown["protocol"] == "tus" && shown["bytes"] == 5, "{shown}");

@@ -52,7 +52,13 @@ impl Sessions for FakeCatalog {
     ) -> Result<Created, Error> {
         let s3_key = s3_key.to_owned();
         self.session.replace(Some(session(version, s3_key, new.plan, new.protocol.clone())));
-        Ok(Created { version, plan: new.plan, expires_at_us: i64::MAX, repeated: false })
+        Ok(Created {
+            version,
+            plan: new.plan,
+            expires_at_us: i64::MAX,
+            repeated: false,
+            allowed_types: None,
+        })
     }
 
     async fn open_session(

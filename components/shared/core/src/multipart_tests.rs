@@ -61,7 +61,13 @@ impl Sessions for FakeSessions {
         new: &NewUpload,
     ) -> Result<Created, Error> {
         self.step("create");
-        Ok(Created { version, plan: new.plan, expires_at_us: 7, repeated: false })
+        Ok(Created {
+            version,
+            plan: new.plan,
+            expires_at_us: 7,
+            repeated: false,
+            allowed_types: None,
+        })
     }
 
     async fn open_session(

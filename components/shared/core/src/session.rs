@@ -89,6 +89,8 @@ pub struct Created {
     pub expires_at_us: i64,
     /// Whether an earlier request under the same Idempotency-Key began it.
     pub repeated: bool,
+    /// The content types that the bucket takes; `None` means all. Not told of one that was begun before.
+    pub allowed_types: Option<Vec<String>>,
 }
 
 /// A part that S3 acknowledged.

@@ -12,6 +12,8 @@ mod pieces;
 mod run;
 
 pub use budget::Budget;
+use budget::Room;
+use cut::{Held, hold};
 use inflow::Inflow;
 use pieces::{Piece, Pieces};
 use run::Run;
@@ -24,12 +26,12 @@ use crate::limits::{
 };
 use crate::multipart::Multipart;
 use crate::names::VersionId;
-use crate::ports::{Body, Caller, Catalog, Clock, Commit, Committed, Looked, Target};
+use crate::ports::{Body, Caller, Catalog, Clock, Commit, Committed, Looked, Stored, Target};
 use crate::session::{
     Concat, Created, NewUpload, PartStore, Protocol, Resumption, Session, Sessions, State, Stream,
     Tail,
 };
-use crate::upload::{surely, validated};
+use crate::upload::{incomplete, surely, validated};
 
 /// The size of a stream's parts, in bytes, for a length of the whole.
 #[must_use]
@@ -109,6 +111,14 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
         check: Check<'_>,
     ) -> Result<Appended, Error> {
         let at = created.version.made_at().unwrap_or_else(|| self.clock.now());
+        let partial = new.protocol == Protocol::Tus(Concat::Partial);
+        if let Some(size) = new.plan.size.filter(|size| !partial && bytes == Some(*size))
+            && (1..=MIN_PART_BYTES).contains(&size)
+            && let Some(room) = self.budget.take(size)
+        {
+            let session = begun(new, created, created.version.s3_key(at));
+            return self.store_whole(caller, session, size, room, body, check).await;
+        }
         let stream = Stream {
             state: State::Open,
             bucket: new.bucket.as_str().to_owned(),
@@ -120,9 +130,35 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
             parts: 0,
             part_bytes: 0,
             tail: None,
-            partial: new.protocol == Protocol::Tus(Concat::Partial),
+            partial,
         };
         self.run(caller, created.version, stream, body, bytes, check).await
+    }
+
+    /// All of a new stream is held: it goes where its object lies, and there is nothing to write down before it is one.
+    async fn store_whole(
+        &self,
+        caller: &Caller,
+        session: Session,
+        size: u64,
+        room: Room<'_>,
+        body: &mut impl Body,
+        check: Check<'_>,
+    ) -> Result<Appended, Error> {
+        let mut inflow = Inflow::new(body, self.clock, Some(size), Some(size), &check);
+        let Held { mut bytes, .. } = hold(&mut inflow, size, room).await;
+        while inflow.take(u64::MAX, Vec::new()).await.is_some() {}
+        inflow.verdict(&check)?;
+        inflow.ended()?;
+        if bytes.len() as u64 != size {
+            return Err(incomplete());
+        }
+        let stored = self.blobs.put_bytes(session.at(), &bytes, &Crc64Nvme::of(&bytes)).await?;
+        bytes.truncate(SNIFF_BYTES);
+        let expires_at_us = session.expires_at_us;
+        let looked = Looked { stored: Stored { size: Some(size), ..stored }, head: bytes };
+        let done = self.commit_of(caller, session, size, looked).await?;
+        Ok(Appended { offset: size, expires_at_us, done: Some(done) })
     }
 
     /// Takes the stream over and puts bytes behind its end. As many as arrive are kept, also where the client leaves,
@@ -367,9 +403,19 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
         session: Session,
         looked: Looked,
     ) -> Result<(Session, Commit, Committed), Error> {
+        let size = session.bytes();
+        self.commit_of(caller, session, size, looked).await
+    }
+
+    async fn commit_of(
+        &self,
+        caller: &Caller,
+        session: Session,
+        size: u64,
+        looked: Looked,
+    ) -> Result<(Session, Commit, Committed), Error> {
         let (declared, allowed) =
             (session.content_type.as_deref(), session.allowed_types.as_deref());
-        let size = session.bytes();
         let committed = match validated(session.version, size, declared, allowed, looked) {
             Ok(commit) => surely(self.clock, async || self.catalog.commit(caller, &commit).await)
                 .await
@@ -407,6 +453,30 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
 
     fn multipart(&self) -> Multipart<'_, C, B, K> {
         Multipart { catalog: self.catalog, blobs: self.blobs, clock: self.clock }
+    }
+}
+
+/// A session that was just begun.
+fn begun(new: &NewUpload, created: &Created, s3_key: String) -> Session {
+    Session {
+        version: created.version,
+        state: State::Open,
+        bucket: new.bucket.as_str().to_owned(),
+        key: new.key.as_str().to_owned(),
+        s3_key,
+        upload_id: String::new(),
+        plan: created.plan,
+        epoch: 1,
+        created_at_us: 0,
+        expires_at_us: created.expires_at_us,
+        signed: false,
+        content_type: new.content_type.clone(),
+        allowed_types: created.allowed_types.clone(),
+        parts: Vec::new(),
+        tail: None,
+        protocol: new.protocol.clone(),
+        described: new.described.clone(),
+        committed: None,
     }
 }
 

@@ -20,6 +20,9 @@ struct Case {
     blobs: FakeBlobs,
     budget: Budget,
     version: VersionId,
+    /// Whether requests have a Content-Length.
+    declares: bool,
+    new: Option<NewUpload>,
 }
 
 fn caller() -> Caller {
@@ -48,6 +51,8 @@ impl Case {
             blobs: FakeBlobs::default(),
             budget: Budget::default(),
             version: VersionId::generate(CLOCK.now(), &[0; 10]),
+            declares: false,
+            new: None,
         };
         let size = size.map(|size| size as u64);
         let new = NewUpload {
@@ -66,6 +71,7 @@ impl Case {
         };
         let created = case.streamer().create(&caller(), &new).now_or_never().expect("no wait");
         case.version = created.expect("created").version;
+        case.new = Some(new);
         case
     }
 
@@ -79,7 +85,13 @@ impl Case {
         mut body: FakeBody,
         check: Check<'_>,
     ) -> Result<Appended, Error> {
-        let resumption = Resumption { offset: Some(offset as u64), ..Resumption::default() };
+        // A body that breaks was to go on for longer than any here.
+        let comes: usize =
+            body.chunks.iter().map(Vec::len).sum::<usize>() + if body.whole { 0 } else { 50 * MIB };
+        let left = self.catalog.session.borrow().as_ref().and_then(|it| it.plan.size);
+        let comes = left.map_or(comes as u64, |size| (comes as u64).min(size - offset as u64));
+        let bytes = self.declares.then_some(comes);
+        let resumption = Resumption { offset: Some(offset as u64), bytes, size: None };
         self.streamer()
             .append(&caller(), self.version, resumption, &mut body, check)
             .now_or_never()
@@ -130,6 +142,32 @@ fn one_request_needs_no_look() {
 }
 
 #[test]
+fn what_comes_with_the_creation_is_put_where_its_object_lies() {
+    for (came, whole, done) in [(1_000, true, true), (999, true, false), (500, false, false)] {
+        let mut case = Case::new(Some(1_000));
+        let all = bytes(came);
+        let new = case.new.take().expect("what it was made of");
+        let created = Created {
+            version: case.version,
+            plan: new.plan,
+            expires_at_us: 7,
+            repeated: false,
+            allowed_types: None,
+        };
+        let mut body = body(&all, whole);
+        let streamer = case.streamer();
+        let alice = caller();
+        let check = Check::Nothing;
+        let first = streamer.append_first(&alice, &new, &created, &mut body, Some(1_000), check);
+        let first = first.now_or_never().expect("no wait");
+        assert_eq!(first.is_ok(), done, "{came}");
+        let steps = case.catalog.steps.borrow().clone();
+        assert_eq!(steps.len(), usize::from(done), "{steps:?}");
+        assert_eq!(case.ways().len(), usize::from(done));
+    }
+}
+
+#[test]
 fn an_empty_stream_is_an_empty_object() {
     let case = Case::new(Some(0));
     case.append(0, &[]).expect("done").done.expect("an object");
@@ -152,9 +190,11 @@ fn long_streams_are_cut_into_parts() {
 
 #[test]
 fn what_came_before_a_break_is_kept() {
-    for came in [0, 1, MIN - 1, MIN, MIN + 1, 33 * MIB] {
+    let breaks = [0, 1, MIN - 1, MIN, MIN + 1, 33 * MIB];
+    for (came, declares) in breaks.into_iter().flat_map(|came| [(came, false), (came, true)]) {
         let all = bytes(40 * MIB);
-        let case = Case::new(Some(all.len()));
+        let mut case = Case::new(Some(all.len()));
+        case.declares = declares;
         let cut = case.append_with(0, body(&all[..came], false), Check::Nothing);
         assert_eq!(cut.expect_err("cut").code, Code::IncompleteBody);
         assert_eq!(case.there(), came);
@@ -174,6 +214,20 @@ fn without_room_in_memory_the_beginning_of_a_part_is_an_object() {
     case.append(3 * MIB, &all[3 * MIB..]).expect("done").done.expect("an object");
     assert_eq!(case.object(), all);
     drop(room);
+    assert!(case.budget.take(HELD_BYTES).is_some(), "room got lost");
+}
+
+#[test]
+fn what_is_announced_goes_to_the_store_at_once() {
+    let all = bytes(8 * MIB);
+    let mut case = Case::new(Some(16 * MIB));
+    case.declares = true;
+    case.append(0, &all).expect("kept");
+    assert_eq!((case.there(), case.ways()), (8 * MIB, vec!["upload", "part"]));
+    // What breaks too early is none, and yet kept.
+    let cut = case.append_with(8 * MIB, body(&all[..MIB], false), Check::Nothing);
+    assert_eq!(cut.expect_err("cut").code, Code::IncompleteBody);
+    assert_eq!((case.there(), case.ways()), (9 * MIB, vec!["bytes"]));
     assert!(case.budget.take(HELD_BYTES).is_some(), "room got lost");
 }
 
@@ -262,9 +316,11 @@ proptest! {
     fn any_pieces_and_any_breaks_make_the_whole(
         size in 1_usize..13 * MIB,
         cuts in proptest::collection::vec((1_usize..9 * MIB, any::<bool>(), any::<bool>()), 1..8),
+        declares: bool,
     ) {
         let all = bytes(size);
-        let case = Case::new(Some(size));
+        let mut case = Case::new(Some(size));
+        case.declares = declares;
         let mut cuts: VecDeque<_> = cuts.into();
         while case.there() < size {
             let at = case.there();

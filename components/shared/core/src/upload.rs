@@ -508,7 +508,7 @@ fn too_large(max: u64, rule: &str) -> Error {
     Error::new(Code::EntityTooLarge, format!("The content may have at most {max} bytes")).rule(rule)
 }
 
-fn incomplete() -> Error {
+pub(crate) fn incomplete() -> Error {
     Error::new(Code::IncompleteBody, "The body ended before its Content-Length; send it again")
 }
 

@@ -17,7 +17,7 @@ use crate::catalog::{PgCatalog, scopes, uuid};
 use crate::content;
 use crate::pg::{Row, bytes, opt_text, text, texts};
 
-const CREATE: &str = "select outcome, rule, expires_at_us, version::text, part_size, size from \
+const CREATE: &str = "select outcome, rule, expires_at_us, version::text, part_size, size, allowed_types from \
     holdfast.create_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18, \
     $19, $20, $21::text::uuid, $22, $23, $24::text[]::uuid[], $25)";
 const OPEN: &str = "select outcome, rule, upload_id from holdfast.open_session($1, $2, $3, null)";
@@ -90,6 +90,7 @@ impl Sessions for PgCatalog<'_> {
         Ok(Created {
             version: found,
             repeated: found != version,
+            allowed_types: row.texts(6)?,
             plan: plan(&mut row, 4)?,
             expires_at_us: row.integer(2)?.unwrap_or_default(),
         })

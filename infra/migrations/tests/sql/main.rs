@@ -21,6 +21,7 @@ mod races;
 mod reading;
 mod reconcile;
 mod steps;
+mod streams;
 mod worker;
 
 use anyhow::Result;
@@ -53,6 +54,7 @@ fn main() -> Result<ExitCode> {
     reading::register(&mut suite);
     reconcile::register(&mut suite);
     steps::register(&mut suite);
+    streams::register(&mut suite);
     worker::register(&mut suite);
 
     let conclusion = libtest_mimic::run(&arguments, suite.into_trials());

@@ -42,6 +42,11 @@ impl<'a, B: Body, K: Clock> Inflow<'a, B, K> {
         Self { body, clock, begun, came: 0, rest, left, expected, ended: None, checksums }
     }
 
+    /// Whether so many bytes come yet, by what the client says.
+    pub(super) fn brings(&self, bytes: u64) -> bool {
+        self.expected.is_some() && self.ended.is_none() && self.may_come() >= bytes
+    }
+
     /// At most so many bytes come yet.
     pub(super) fn may_come(&self) -> u64 {
         let expected = self.expected.map(|expected| expected.saturating_sub(self.came));

@@ -1,6 +1,6 @@
 //! What one request does with a stream: parts and a tail are made of its bytes, and written down.
 
-use super::cut::{Cut, Held, Nothing, hold};
+use super::cut::{Cut, Held, Nothing, Start, hold};
 use super::inflow::Inflow;
 use super::{Check, Streamer, least_part, too_long, torn};
 use crate::digest::Crc64Nvme;
@@ -86,7 +86,20 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
             let wanted = least.saturating_sub(tail).min(allowed);
             // No more than comes is asked of the budget.
             let room = self.streamer.budget.take(wanted.min(inflow.may_come()));
+            let limit = self.stream.plan.part_size.max(least).min(tail.saturating_add(allowed));
             let held = match room {
+                Some(room)
+                    if (1..=DEFERRED_PART_BYTES).contains(&wanted) && inflow.brings(wanted) =>
+                {
+                    let start = Start::Copied { room, least };
+                    if let Some(short) = self.put_part(inflow, start, limit).await? {
+                        return self.keep_last(inflow, Some(short), false).await;
+                    }
+                    if as_it_comes {
+                        self.record().await?;
+                    }
+                    continue;
+                }
                 Some(room) if wanted <= DEFERRED_PART_BYTES => {
                     Some(hold(inflow, wanted, room).await)
                 }
@@ -112,8 +125,7 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
                 }
                 continue;
             }
-            let limit = self.stream.plan.part_size.max(least).min(tail.saturating_add(allowed));
-            self.put_part(inflow, held, limit).await?;
+            self.put_part(inflow, held.map_or(Start::Nothing, Start::Held), limit).await?;
             if as_it_comes {
                 self.record().await?;
             }
@@ -147,7 +159,7 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
     ) -> Result<Option<Looked>, Error> {
         let bytes = Held::count(held.as_ref());
         if whole && self.stream.parts > 0 && self.stream.offset() + bytes > self.stream.part_bytes {
-            self.put_part(inflow, held, 0).await?;
+            self.put_part(inflow, held.map_or(Start::Nothing, Start::Held), 0).await?;
             return Ok(None);
         }
         match held.filter(|held| !held.bytes.is_empty()) {
@@ -161,26 +173,37 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
         let mut nothing = Nothing;
         let clock = self.streamer.clock;
         let mut inflow = Inflow::new(&mut nothing, clock, Some(0), Some(0), &Check::Nothing);
-        self.put_part(&mut inflow, None, 0).await?;
+        self.put_part(&mut inflow, Start::Nothing, 0).await?;
         self.record().await
     }
 
-    /// Makes the tail, what is held and what comes, up to `limit` bytes in all, a part.
-    async fn put_part<I: Body>(
+    /// Makes the tail, what is held and what comes, up to `limit` bytes in all, a part. Answers what came where that was
+    /// too little for one; the tail is then what it was.
+    async fn put_part<'h, I: Body>(
         &mut self,
         inflow: &mut Inflow<'_, I, K>,
-        held: Option<Held<'_>>,
+        start: Start<'h>,
         limit: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Held<'h>>, Error>
+    where
+        'a: 'h,
+    {
         self.open_upload().await?;
         let streamer = self.streamer;
         let tail = self.stream.tail.take();
         let mut cut =
-            Cut::new(streamer, &self.stream.bucket, tail.as_ref(), held, inflow, limit).await?;
+            Cut::new(streamer, &self.stream.bucket, tail.as_ref(), start, inflow, limit).await?;
         let number = self.stream.parts + 1;
         let at = self.stream.at();
         let put = streamer.blobs.put_part_streamed(at, &self.stream.upload_id, number, &mut cut);
-        let etag = put.await?;
+        let etag = match put.await {
+            Ok(etag) => etag,
+            Err(error) => {
+                let short = cut.too_short();
+                self.stream.tail = tail;
+                return short.map(Some).ok_or(error);
+            }
+        };
         let (size, md5) = cut.ended();
         if etag != md5 {
             return Err(torn("a part that differs from what was sent"));
@@ -190,7 +213,7 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
         self.parts.push(Part { number, size, etag });
         self.stream.parts = number;
         self.stream.part_bytes += size;
-        Ok(())
+        Ok(None)
     }
 
     /// Makes the tail, what is held and `more` bytes of what comes, a tail.
@@ -218,7 +241,9 @@ impl<'a, 'c, C: Catalog + Sessions, B: PartStore, K: Clock> Run<'a, 'c, C, B, K>
                 let before = old.as_ref().map_or(0, |tail| tail.part.size);
                 let limit = before + Held::count(held.as_ref()) + more;
                 let bucket = &self.stream.bucket;
-                let mut cut = Cut::new(streamer, bucket, old.as_ref(), held, inflow, limit).await?;
+                let start = held.map_or(Start::Nothing, Start::Held);
+                let mut cut =
+                    Cut::new(streamer, bucket, old.as_ref(), start, inflow, limit).await?;
                 let stored = streamer.blobs.put_streamed(at, &mut cut).await?;
                 let (size, md5) = cut.ended();
                 if stored.etag != md5 {
