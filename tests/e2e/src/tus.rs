@@ -457,6 +457,9 @@ async fn refusals(api: Api) -> Result<()> {
 
     let options =
         expect(api.client.request(Method::OPTIONS, format!("{}/v1/tus", api.url)), 204).await?;
+    // By a token too, whichever.
+    let by_token = format!("{}/v1/t/{}/tus", api.url, "x".repeat(43));
+    expect(api.client.request(Method::OPTIONS, by_token), 204).await?;
     let extensions = header(&options, "tus-extension");
     for extension in [
         "creation",

@@ -294,7 +294,10 @@ pub async fn serve_with(
         return reply::empty(204, &headers);
     }
     let known = match split_token(&inbound.path).filter(|_| front.by_token) {
-        _ if front.open_options && inbound.method == Method::OPTIONS => {
+        token if front.open_options && inbound.method == Method::OPTIONS => {
+            if let Some((_, rest)) = token {
+                inbound.path = rest;
+            }
             App::get().await.map(|app| (anonymous(&app, &inbound, &trace), None, app))
         }
         Some((token, rest)) => {
