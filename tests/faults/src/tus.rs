@@ -167,3 +167,31 @@ impl Upload<'_> {
         self.client.observed().broken.push(line);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_was_kept_must_stay() {
+        let observed = Arc::default();
+        let client = Client::new("http://127.0.0.1:1", "", 1, Arc::clone(&observed)).unwrap();
+        let (path, bytes) = ("/1".to_owned(), Bytes::from_static(b"0123456789"));
+        let mut upload = Upload { client: &client, path, bytes, kept: 0, may_be_whole: false };
+        assert!(matches!(upload.told(Some(5), None), Step::Kept));
+        assert!(matches!(upload.told(Some(5), None), Step::Kept));
+        assert!(client.observed().broken.is_empty());
+        for lie in [Some(4), Some(11), None] {
+            assert!(matches!(upload.told(lie, None), Step::Done(Outcome::Refused { .. })));
+        }
+        assert_eq!(client.observed().broken.len(), 3);
+        let object = Some(("v".to_owned(), "e".to_owned()));
+        let done = upload.told(Some(10), object);
+        assert!(matches!(done, Step::Done(Outcome::Acknowledged { .. })));
+        // Its last answer may be lost, so it may turn up.
+        upload.may_be_whole = true;
+        assert!(matches!(upload.given_up(0), Outcome::Unknown { .. }));
+    }
+}
