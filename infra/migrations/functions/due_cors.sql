@@ -18,7 +18,10 @@ begin
                  cross join lateral (
                      select case
                          when jsonb_typeof(b.policy -> 'corsOrigins') = 'array'
-                             then array(select jsonb_array_elements_text(b.policy -> 'corsOrigins'))
+                             -- A null would never be what was told, for a worker tells texts.
+                             then array(select said.origin
+                                        from jsonb_array_elements_text(b.policy -> 'corsOrigins') said(origin)
+                                        where said.origin is not null)
                          when '*' <> all (p_origins) then p_origins
                      end) wanted(origins)
             where b.state = 'active'

@@ -80,12 +80,13 @@ pub fn allows(origins: &[String], origin: &str) -> bool {
 
 /// The same list for the store, so that it allows what [`allows`] does. S3 takes one wildcard an origin, and SeaweedFS
 /// has it anywhere behind `http://` or `https://`: as `https://*` it would be any page. It compares in the case in which
-/// browsers write origins.
+/// browsers write origins. What no origin can be is left out: a server of S3 refuses the whole list for it.
 #[must_use]
 pub fn store_origins(origins: &[String]) -> Vec<String> {
     let mut taken: Vec<_> = origins
         .iter()
         .map(|origin| origin.to_ascii_lowercase())
+        .filter(|origin| !origin.is_empty() && origin.bytes().all(|byte| byte.is_ascii_graphic()))
         .filter(|origin| {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             let below = host.and_then(|host| host.strip_prefix("*."));
@@ -178,6 +179,10 @@ mod tests {
         assert!(more.iter().all(|it| !allows(&more, &it.replace('*', "x")) || it == "app://*.a"));
         assert_eq!(store_origins(&more), [NOBODY]);
         assert_eq!(store_origins(&[]), [NOBODY]);
+        assert_eq!(
+            store_origins(&list(&["", " ", "https://\u{1}", "https://ü.example"])),
+            [NOBODY]
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ async fn only_what_is_new(db: Db) -> Result<()> {
     // Anybody may, as it is without us.
     ensure!(due(&client, &["https://a", "*"], 100, 0.0).await?.is_empty());
 
-    says(&client, "told", r#"["https://b"]"#).await?;
+    says(&client, "told", r#"["https://b", null]"#).await?;
     let found = due(&client, &["*"], 100, 0.0).await?;
     ensure!(found.len() == 1 && found[0].0 == "told", "{found:?}");
     ensure!(found[0].1.as_deref() == Some(&["https://b".to_owned()][..]), "{found:?}");
