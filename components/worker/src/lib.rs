@@ -1,5 +1,6 @@
 //! `POST /internal/tick` and `POST /internal/reconcile`: what is done without a user, a bounded batch a call.
 
+mod bucket_cors;
 mod reconcile;
 mod tick;
 

@@ -13,6 +13,8 @@ use holdfast_platform::catalog::{CountStep, PgCatalog, Sweep};
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::log;
 
+use crate::bucket_cors;
+
 /// Blobs that are deleted at once.
 const AT_ONCE: usize = 8;
 
@@ -30,11 +32,13 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
         0 => sweep(&catalog, &blobs, Sweep::Purge).await?,
         _ => (0, 0),
     };
+    let (told, cors_failed) = bucket_cors::tell(&catalog, &blobs, &app.config.cors_origins).await?;
     Ok(serde_json::json!({
         "settled": settled,
         "reaped": reaped,
         "purged": purged,
-        "failed": settle_failed + reap_failed + purge_failed,
+        "cors": told,
+        "failed": settle_failed + reap_failed + purge_failed + cors_failed,
         "folded": folded,
         "sequenced": sequenced,
         "retired": retired,

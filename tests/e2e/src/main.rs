@@ -5,6 +5,7 @@
 mod clients;
 mod conformance;
 mod content;
+mod cors;
 mod download;
 mod errors;
 mod forms;
@@ -47,6 +48,7 @@ fn main() -> Result<ExitCode> {
     identity::register(&mut suite);
     conformance::register(&mut suite);
     content::register(&mut suite);
+    cors::register(&mut suite);
     forms::register(&mut suite);
     errors::register(&mut suite);
     vanish::register(&mut suite);

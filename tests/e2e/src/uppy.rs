@@ -597,7 +597,7 @@ async fn check(api: Api) -> Result<()> {
     Ok(())
 }
 
-/// What an operator does, by boto3; Holdfast itself does not.
+/// What an operator does, by boto3, where Holdfast is not told of any origins.
 async fn put_bucket_cors(uppy: &Uppy, rule: &Value) -> Result<()> {
     const PROGRAM: &str = "import boto3, json, os\n\
         asked = json.loads(os.environ['HOLDFAST_CORS'])\n\

@@ -26,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) longest: Duration,
     /// How many answers of each status; 0 is none.
     pub(crate) statuses: BTreeMap<u16, u64>,
+    /// How many uploads by TUS went on behind what they had, after a request of theirs had failed.
+    pub(crate) resumed: u64,
     /// Promises about answers that were broken, a sentence each.
     pub(crate) broken: Vec<String>,
 }
@@ -45,6 +47,11 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) version: Option<String>,
     pub(crate) content_range: Option<String>,
+    /// Of an upload by TUS: how many bytes are kept.
+    pub(crate) offset: Option<u64>,
+    /// Its URL, or what it became: a version and its bare tag.
+    pub(crate) location: Option<String>,
+    pub(crate) object: Option<(String, String)>,
     /// Does it say when to come back?
     pub(crate) retry_after: bool,
     pub(crate) body: Bytes,
@@ -94,6 +101,12 @@ impl Client {
     pub(crate) fn multipart(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/v1/multipart{path}", self.base);
         self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    /// A request to `/v1/tus` or to what is below it.
+    pub(crate) fn tus(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/v1/tus{path}", self.base);
+        self.http.request(method, url).bearer_auth(&self.token).header("tus-resumable", "1.0.0")
     }
 
     /// `POST` to a route of the operator.
@@ -179,9 +192,14 @@ async fn whole(request: RequestBuilder) -> Result<Answer, String> {
     };
     let (version, content_range) = (text("x-amz-version-id"), text("content-range"));
     let retry_after = text("retry-after").is_some_and(|it| it.parse::<u32>().is_ok());
+    let (offset, location) =
+        (text("upload-offset").and_then(|it| it.parse().ok()), text("location"));
+    let tag = text("etag").map(|tag| tag.trim_matches('"').to_owned());
+    let object = text("x-holdfast-version").zip(tag);
     let status: StatusCode = response.status();
     let body = response.bytes().await.map_err(|error| reason(&error))?;
-    Ok(Answer { status: status.as_u16(), version, content_range, retry_after, body })
+    let status = status.as_u16();
+    Ok(Answer { status, version, content_range, offset, location, object, retry_after, body })
 }
 
 /// The last cause says the most: "connection reset by peer".

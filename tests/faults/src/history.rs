@@ -23,6 +23,8 @@ pub(crate) enum Way {
     Chunked,
     /// In parts, which are sent again until each is acknowledged, and then completed.
     Parts,
+    /// By TUS: in pieces of any length, behind what the application says that it has.
+    Tus,
     /// The client leaves in the middle of the body, so that it must never be seen.
     Cut,
     Delete,

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::content::{content, sha};
 use crate::history::{History, Key, Outcome, Read, Way, Write};
 use crate::rng::Rng;
+use crate::tus;
 
 /// Clients at work at the same time.
 const CLIENTS: u64 = 10;
@@ -30,9 +31,9 @@ const LARGE_BYTES: u64 = 8 * 1_024 * 1_024;
 /// A streamed body is sent in pieces of this size, in bytes.
 const PIECE_BYTES: usize = 32 * 1_024;
 /// The size of a part, in bytes: the least that there may be.
-const PART_BYTES: usize = 5 * 1_024 * 1_024;
-/// How often a client of an upload in parts sends one request.
-const PATIENCE: u64 = 4;
+pub(crate) const PART_BYTES: usize = 5 * 1_024 * 1_024;
+/// How often a client of an upload in parts, or by TUS, sends one request.
+pub(crate) const PATIENCE: u64 = 4;
 /// Keys that all clients of a round share.
 const SHARED_KEYS: u64 = 12;
 /// Where objects go: a private bucket and a public one.
@@ -93,7 +94,7 @@ impl World {
                 request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(cut(bytes)))
             }
             Way::Cut => request.body(Body::wrap_stream(cut(bytes))),
-            Way::Chunked | Way::Parts | Way::Delete => {
+            Way::Chunked | Way::Parts | Way::Tus | Way::Delete => {
                 request.body(Body::wrap_stream(pieces(bytes, slow)))
             }
         };
@@ -121,15 +122,30 @@ impl World {
 
     /// Uploads in parts, as a client does that does not give up at once, and notes what came of it.
     async fn put_parts(&self, key: &Arc<Key>, size: u64) {
+        self.put_resumable(key, Way::Parts, size, async |bytes| {
+            match self.send_parts(key, &bytes).await {
+                Ok(complete) => self.complete(&complete).await,
+                // It was never completed, so it must never be seen.
+                Err(status) => Outcome::Refused { status },
+            }
+        })
+        .await;
+    }
+
+    /// Uploads by more than one request, and notes what came of it.
+    async fn put_resumable(
+        &self,
+        key: &Arc<Key>,
+        way: Way,
+        size: u64,
+        send: impl AsyncFnOnce(Bytes) -> Outcome,
+    ) {
         let id = self.write_id();
         let bytes = content(id, usize::try_from(size).unwrap_or_default());
+        let digest = sha(&bytes);
         self.under_way.fetch_add(1, Ordering::SeqCst);
         let start = self.now();
-        let outcome = match self.send_parts(key, &bytes).await {
-            Ok(complete) => self.complete(&complete).await,
-            // It was never completed, so it must never be seen.
-            Err(status) => Outcome::Refused { status },
-        };
+        let outcome = send(bytes).await;
         let version = match &outcome {
             Outcome::Acknowledged { version, .. } => Some(version.clone()),
             _ => None,
@@ -137,9 +153,9 @@ impl World {
         self.history.note().writes.push(Write {
             id,
             key: Arc::clone(key),
-            way: Way::Parts,
+            way,
             size,
-            sha: sha(&bytes),
+            sha: digest,
             start,
             end: self.now(),
             outcome,
@@ -263,7 +279,7 @@ fn pieces(bytes: Bytes, slow: bool) -> impl Stream<Item = io::Result<Bytes>> + S
 }
 
 /// A body that breaks off before its end.
-fn cut(bytes: Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+pub(crate) fn cut(bytes: Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let kept = bytes.slice(..bytes.len() * 2 / 3);
     stream::unfold(Some(kept), |rest| async move {
         let mut rest = rest?;
@@ -367,12 +383,17 @@ async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
             };
             world.get(shared, Some(range)).await;
         }
-        90..92 => world.leave(shared).await,
-        92..93 => {
+        90..91 => world.leave(shared).await,
+        91..93 => {
+            let size = rng.log(1_024..2 * LARGE_BYTES);
+            let send = async |bytes| tus::send(&world.client, shared, bytes, rng).await;
+            world.put_resumable(shared, Way::Tus, size, send).await;
+        }
+        93..94 => {
             let size = rng.log(1_024..2 * LARGE_BYTES);
             world.put_parts(shared, size).await;
         }
-        93..95 => world.tick().await,
+        94..96 => world.tick().await,
         _ => world.delete(shared).await,
     }
 }

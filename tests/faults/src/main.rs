@@ -19,6 +19,7 @@ mod report;
 mod rig;
 mod rng;
 mod run;
+mod tus;
 mod verify;
 
 use std::process::ExitCode;

@@ -60,12 +60,14 @@ impl Report<'_> {
         let counts = &self.ledger.counts;
         let of = |way: Way| counts.by_way.get(&way).copied().unwrap_or(0);
         let broken = |kind| self.violations.iter().filter(|it| it.kind == kind).count() as u64;
-        let lines: [(&str, u64); 19] = [
+        let lines: [(&str, u64); 21] = [
             ("rounds", self.rounds.into()),
             ("uploads held", of(Way::Held)),
             ("uploads spliced", of(Way::Spliced)),
             ("uploads chunked", of(Way::Chunked)),
             ("uploads in parts", of(Way::Parts)),
+            ("uploads by TUS", of(Way::Tus)),
+            ("of these, went on after a break", self.observed.resumed),
             ("uploads cut by the client", of(Way::Cut)),
             ("deletes", of(Way::Delete)),
             ("reads answered", counts.reads),

@@ -9,6 +9,7 @@ pub mod api_keys;
 pub mod app;
 pub mod blobs;
 pub mod body;
+pub mod bucket_cors;
 pub mod catalog;
 pub mod clock;
 mod content;

@@ -16,9 +16,9 @@ use aws_smithy_http::label::{EncodingStrategy, fmt_string as aws_path};
 use aws_smithy_http::query::fmt_string as aws_query;
 use holdfast_s3::{
     AbortMultipartUpload, Action, Checksum, ChecksumAlgorithm, CompleteMultipartUpload,
-    CreateBucket, CreateMultipartUpload, Credentials, DeleteObject, Endpoint, GetObject,
-    HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2, ListParts, PartNumber, PutObject,
-    Signer, UploadPart,
+    CreateBucket, CreateMultipartUpload, Credentials, DeleteBucketCors, DeleteObject, Endpoint,
+    GetBucketCors, GetObject, HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2,
+    ListParts, PartNumber, PutBucketCors, PutObject, Signer, UploadPart,
 };
 use proptest::prelude::*;
 use time::OffsetDateTime;
@@ -28,11 +28,14 @@ const REQUESTS: u32 = 12_000;
 
 type Pairs = Vec<(String, String)>;
 
-/// One of the thirteen, with what it takes.
+/// One of the sixteen, with what it takes.
 #[derive(Clone, Debug)]
 enum Operation {
     CreateBucket,
     HeadBucket,
+    PutBucketCors,
+    GetBucketCors,
+    DeleteBucketCors,
     DeleteObject {
         key: String,
     },
@@ -135,6 +138,16 @@ impl Operation {
         match self {
             Self::CreateBucket => plain("PUT", None),
             Self::HeadBucket => plain("HEAD", None),
+            Self::PutBucketCors => Plain {
+                query: vec![pair("cors", "")],
+                headers: vec![pair("content-type", "application/xml")],
+                has_body: true,
+                ..plain("PUT", None)
+            },
+            Self::GetBucketCors => Plain { query: vec![pair("cors", "")], ..plain("GET", None) },
+            Self::DeleteBucketCors => {
+                Plain { query: vec![pair("cors", "")], ..plain("DELETE", None) }
+            }
             Self::DeleteObject { key } => plain("DELETE", Some(key)),
             Self::HeadObject { key, checksum_mode } => {
                 let mode = checksum_mode.then(|| pair("x-amz-checksum-mode", "ENABLED"));
@@ -216,6 +229,9 @@ impl Operation {
         match self {
             Self::CreateBucket => scene.ours(&CreateBucket { bucket }),
             Self::HeadBucket => scene.ours(&HeadBucket { bucket }),
+            Self::PutBucketCors => scene.ours(&PutBucketCors { bucket }),
+            Self::GetBucketCors => scene.ours(&GetBucketCors { bucket }),
+            Self::DeleteBucketCors => scene.ours(&DeleteBucketCors { bucket }),
             Self::DeleteObject { key } => scene.ours(&DeleteObject { bucket, key }),
             Self::HeadObject { key, checksum_mode } => {
                 scene.ours(&HeadObject { bucket, key, checksum_mode: *checksum_mode })
@@ -489,6 +505,9 @@ fn operations() -> impl Strategy<Value = Operation> {
     prop_oneof![
         1 => Just(Operation::CreateBucket),
         1 => Just(Operation::HeadBucket),
+        1 => Just(Operation::PutBucketCors),
+        1 => Just(Operation::GetBucketCors),
+        1 => Just(Operation::DeleteBucketCors),
         2 => keys().prop_map(|key| Operation::DeleteObject { key }),
         2 => (keys(), any::<bool>())
             .prop_map(|(key, checksum_mode)| Operation::HeadObject { key, checksum_mode }),

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method};
 
 /// How long a browser may keep the answer to a preflight, in seconds; browsers cap it themselves.
-const MAX_AGE_SECONDS: u32 = 2 * 3_600;
+pub const MAX_AGE_SECONDS: u32 = 2 * 3_600;
 
 /// Longest list of header names of a preflight that is answered, in bytes.
 const MAX_REQUEST_HEADERS_BYTES: usize = 4 * 1_024;
@@ -24,6 +24,29 @@ const EXPOSED: &str = "accept-ranges, content-digest, content-disposition, conte
     content-range, date, etag, location, ratelimit, repr-digest, retry-after, traceparent, tus-checksum-algorithm, \
     tus-extension, tus-max-size, tus-resumable, tus-version, upload-concat, upload-defer-length, upload-expires, \
     upload-length, upload-metadata, upload-offset, x-holdfast-epoch, x-holdfast-version, x-request-id";
+
+/// What a page may do at the store itself, by a URL that was signed for it.
+pub const STORE_METHODS: [&str; 3] = ["GET", "HEAD", "PUT"];
+
+/// What it may read of the store's answers. No server has a wildcard for these that browsers take.
+pub const STORE_EXPOSED: [&str; 13] = [
+    "ETag",
+    "Content-Length",
+    "Content-Type",
+    "Content-Range",
+    "Content-Disposition",
+    "Accept-Ranges",
+    "Last-Modified",
+    "x-amz-request-id",
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1",
+    "x-amz-checksum-sha256",
+];
+
+/// An origin that no page has, for a list of S3 that must not be empty (RFC 2606).
+const NOBODY: &str = "https://nobody.invalid";
 
 /// The origin of a page, if a browser sent it.
 #[must_use]
@@ -53,6 +76,27 @@ pub fn allows(origins: &[String], origin: &str) -> bool {
             None => allowed.eq_ignore_ascii_case(origin),
         }
     })
+}
+
+/// The same list for the store, so that it allows what [`allows`] does. S3 takes one wildcard an origin, and SeaweedFS
+/// has it anywhere behind `http://` or `https://`: as `https://*` it would be any page. It compares in the case in which
+/// browsers write origins. What no origin can be is left out: a server of S3 refuses the whole list for it.
+#[must_use]
+pub fn store_origins(origins: &[String]) -> Vec<String> {
+    let mut taken: Vec<_> = origins
+        .iter()
+        .map(|origin| origin.to_ascii_lowercase())
+        .filter(|origin| !origin.is_empty() && origin.bytes().all(|byte| byte.is_ascii_graphic()))
+        .filter(|origin| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let below = host.and_then(|host| host.strip_prefix("*."));
+            origin == "*" || !below.unwrap_or(origin).contains('*')
+        })
+        .collect();
+    if taken.is_empty() {
+        taken.push(NOBODY.to_owned());
+    }
+    taken
 }
 
 /// What every answer to that origin has; `None` if the origin may not read it, which is for a cache to know too.
@@ -116,6 +160,29 @@ mod tests {
         }
         assert!(allows(&list(&["*"]), "null"));
         assert!(!allows(&[], "https://app.example.org"));
+    }
+
+    #[test]
+    fn the_store_gets_no_wildcard_that_means_more_there() {
+        let list = |origins: &[&str]| origins.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
+        let kept =
+            list(&["https://App.example.org", "http://*.test:8080", "https://*.example.org", "*"]);
+        let lower = ["https://app.example.org", "http://*.test:8080", "https://*.example.org", "*"];
+        assert_eq!(store_origins(&kept), lower);
+        let more = list(&[
+            "https://*",
+            "https://*example.org",
+            "https://a.*.org",
+            "https://*.*",
+            "app://*.a",
+        ]);
+        assert!(more.iter().all(|it| !allows(&more, &it.replace('*', "x")) || it == "app://*.a"));
+        assert_eq!(store_origins(&more), [NOBODY]);
+        assert_eq!(store_origins(&[]), [NOBODY]);
+        assert_eq!(
+            store_origins(&list(&["", " ", "https://\u{1}", "https://ü.example"])),
+            [NOBODY]
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod access;
 mod constraints;
+mod cors;
 mod deletion;
 mod events;
 mod grant_requests;
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
     constraints::register(&mut suite);
+    cors::register(&mut suite);
     deletion::register(&mut suite);
     events::register(&mut suite);
     grant_requests::register(&mut suite);
