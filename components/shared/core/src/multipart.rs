@@ -211,8 +211,26 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         Ok(())
     }
 
-    /// The session with what S3 has and SQL has not.
+    /// The session with what S3 has and SQL has not; where it moved on in between, what it is then.
     async fn adopted(
+        &self,
+        caller: &Caller,
+        session: Session,
+        named: Option<&[NamedPart]>,
+    ) -> Result<Session, Error> {
+        let (version, epoch) = (session.version, session.epoch);
+        let error = match self.adopt(caller, session, named).await {
+            Err(error) if moved_on(error.code) => error,
+            known => return known,
+        };
+        let session = self.catalog.session(caller, version, true).await?;
+        if session.state == State::Open && session.epoch == epoch {
+            return Err(error);
+        }
+        self.adopt(caller, session, named).await
+    }
+
+    async fn adopt(
         &self,
         caller: &Caller,
         mut session: Session,
@@ -310,6 +328,11 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         }
         error
     }
+}
+
+/// Somebody else aborted the session, began to complete it or took it over.
+const fn moved_on(code: Code) -> bool {
+    matches!(code, Code::NoSuchUpload | Code::UploadCompleting | Code::UploadTakenOver)
 }
 
 /// Which listed parts have to be written down: those that the client names, else the last of each number.

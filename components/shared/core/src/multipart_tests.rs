@@ -19,6 +19,8 @@ struct FakeSessions {
     session: RefCell<Session>,
     reopens: bool,
     open_fails: Cell<bool>,
+    /// What somebody else makes of the session while its parts are looked up.
+    moves_to: Cell<Option<State>>,
 }
 
 impl FakeSessions {
@@ -133,6 +135,10 @@ impl Sessions for FakeSessions {
     ) -> Result<Recorded, Error> {
         self.step(format!("record {:?}", parts.iter().map(|p| p.number).collect::<Vec<_>>()));
         let mut session = self.session.borrow_mut();
+        if let Some(state) = self.moves_to.take() {
+            session.state = state;
+            return Err(Error::new(Code::NoSuchUpload, ""));
+        }
         session.parts.extend_from_slice(parts);
         let count = u32::try_from(session.parts.len()).expect("few");
         Ok(Recorded { bytes: session.bytes(), count, epoch: session.epoch })
@@ -381,6 +387,7 @@ fn case(joins: &[&'static str]) -> Case {
         session: RefCell::new(session),
         reopens: true,
         open_fails: Cell::new(false),
+        moves_to: Cell::new(None),
     };
     let store = FakeStore { joins: RefCell::new(joins.to_vec().into()), ..FakeStore::default() };
     Case { catalog, store }
@@ -621,4 +628,14 @@ fn parts_that_only_s3_knows_are_adopted() {
     let session = case.run(async |m| m.status(&caller(), version()).await).expect("a session");
     assert_eq!(session.parts.len(), 3);
     assert_eq!(case.complete().expect("done").size, 9);
+}
+
+#[test]
+fn a_session_that_is_aborted_while_its_parts_are_looked_up_is_told_as_aborted() {
+    let mut case = case(&[]);
+    case.catalog.session.borrow_mut().signed = true;
+    case.catalog.moves_to.set(Some(State::Aborted));
+    case.store.listed = vec![ListedPart { part: a_part(3, "c"), stored_at: None }];
+    let session = case.run(async |m| m.status(&caller(), version()).await).expect("a session");
+    assert_eq!(session.state, State::Aborted);
 }
