@@ -23,6 +23,8 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let catalog = PgCatalog::new(&app.config.database_url);
     let blobs = app.blobs()?;
     let folded = catalog.count(CountStep::Fold).await?;
+    let folded_batches = catalog.count(CountStep::FoldBatches).await?;
+    let swept = catalog.count(CountStep::SweepBatches).await?;
     let sequenced = catalog.count(CountStep::Sequence).await?;
     let retired = catalog.count(CountStep::Retire).await?;
     let (settled, settle_failed) = settle(&catalog, &blobs).await?;
@@ -40,6 +42,8 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
         "cors": told,
         "failed": settle_failed + reap_failed + purge_failed + cors_failed,
         "folded": folded,
+        "foldedBatches": folded_batches,
+        "sweptCards": swept,
         "sequenced": sequenced,
         "retired": retired,
     }))

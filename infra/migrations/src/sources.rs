@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0013-batches"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -24,9 +24,13 @@ pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
 pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
+    "archive",
     "attach_session",
     "authenticate_key",
     "authenticate_token",
+    "batch",
+    "batch_counts",
+    "batch_status",
     "begin",
     "blob_in_use",
     "blobs_without_row",
@@ -37,20 +41,26 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "condemn_blobs",
     "cors_applied",
     "cors_origins",
+    "count_record",
+    "create_batch",
     "create_key",
     "create_session",
     "due_cors",
     "due_sessions",
     "create_share",
     "create_token",
+    "delete_batch",
     "durable",
     "etag_matches",
     "extend_session",
     "fold",
+    "fold_batches",
     "grant_refusal",
     "keep_until",
+    "list_batches",
     "list_grants",
     "list_keys",
+    "list_records",
     "list_sessions",
     "lock_room",
     "make_grant",
@@ -58,6 +68,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "mend_usage",
     "open_part",
     "open_put",
+    "open_record",
     "open_session",
     "open_stream",
     "presign",
@@ -74,6 +85,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "renew",
     "reopen_session",
     "report_lost",
+    "report_records",
     "resolve",
     "resume_session",
     "retire",
@@ -86,6 +98,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "session",
     "sign_parts",
     "start_complete",
+    "sweep_batches",
+    "tell_batch",
     "trash",
     "type_allowed",
     "types_of_both",

@@ -59,6 +59,8 @@ pub enum Code {
     MissingContentLength,
     /// There is no such API key, or it is not for this principal to know.
     NoSuchApiKey,
+    /// There is no such batch, or it is not for this principal to know.
+    NoSuchBatch,
     /// There is no such bucket.
     NoSuchBucket,
     /// There is no such signed URL, share link or upload token, or it is not for this principal to know.
@@ -99,7 +101,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
@@ -126,6 +128,7 @@ impl Code {
         Self::MissingAuthentication,
         Self::MissingContentLength,
         Self::NoSuchApiKey,
+        Self::NoSuchBatch,
         Self::NoSuchBucket,
         Self::NoSuchGrant,
         Self::NoSuchKey,
@@ -176,6 +179,7 @@ impl Code {
             Self::MissingAuthentication => "MissingAuthentication",
             Self::MissingContentLength => "MissingContentLength",
             Self::NoSuchApiKey => "NoSuchApiKey",
+            Self::NoSuchBatch => "NoSuchBatch",
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
@@ -215,6 +219,7 @@ impl Code {
             Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
             Self::AccessDenied | Self::QuotaExceeded => 403,
             Self::NoSuchApiKey
+            | Self::NoSuchBatch
             | Self::NoSuchBucket
             | Self::NoSuchGrant
             | Self::NoSuchKey
@@ -274,6 +279,7 @@ impl Code {
             Self::MissingAuthentication => "Authentication is required",
             Self::MissingContentLength => "A Content-Length is required",
             Self::NoSuchApiKey => "No such API key",
+            Self::NoSuchBatch => "No such batch",
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",

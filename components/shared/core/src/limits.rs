@@ -85,6 +85,9 @@ pub const COMMIT_ATTEMPTS: u32 = 3;
 /// Versions that one tick of the worker reaps or purges at the most.
 pub const TICK_BATCH: i32 = 200;
 
+/// Deltas of batches that one tick of the worker adds up at the most: each record that is rendered leaves one.
+pub const FOLD_BATCH: i32 = 10_000;
+
 /// How old a blob without a row has to be before it may be deleted, in seconds, unless `orphan_age_seconds` says
 /// otherwise: 14 days. The longest lease has eight, the longest upload (5 GiB at the slowest speed) two, and the rest
 /// is for an operator who notices that a backup was restored which is older than the blobs.

@@ -7,6 +7,8 @@
 pub mod access;
 pub mod api_keys;
 pub mod app;
+pub mod archive;
+pub mod batches;
 pub mod blobs;
 pub mod body;
 pub mod bucket_cors;

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 mod access;
+mod batches;
 mod constraints;
 mod cors;
 mod deletion;
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
 
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
+    batches::register(&mut suite);
     constraints::register(&mut suite);
     cors::register(&mut suite);
     deletion::register(&mut suite);
