@@ -23,6 +23,7 @@ mod reading;
 mod reconcile;
 mod steps;
 mod streams;
+mod templates;
 mod worker;
 
 use anyhow::Result;
@@ -57,6 +58,7 @@ fn main() -> Result<ExitCode> {
     reconcile::register(&mut suite);
     steps::register(&mut suite);
     streams::register(&mut suite);
+    templates::register(&mut suite);
     worker::register(&mut suite);
 
     let conclusion = libtest_mimic::run(&arguments, suite.into_trials());
