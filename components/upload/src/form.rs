@@ -14,13 +14,13 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{log, reply};
 use holdfast_web::form_data::{Boundary, Part};
 use holdfast_web::idempotency::IdempotencyKey;
-use holdfast_web::{digests, metadata, problem};
+use holdfast_web::{digests, metadata, problem, upload_request};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wasip3::http::types::Response;
 
-use crate::{answer, request, store};
+use crate::{answer, store};
 
 /// Longest value of a field, in bytes.
 const MAX_FIELD_BYTES: usize = 4 * 1_024;
@@ -163,7 +163,12 @@ impl Fields {
             let declared = HeaderValue::try_from(declared).map_err(Error::internal)?;
             self.headers.insert(CONTENT_TYPE, declared);
         }
-        request::upload(&context.caller, bucket.clone(), ObjectKey::parse(&key)?, &self.headers)
+        upload_request::upload(
+            &context.caller,
+            bucket.clone(),
+            ObjectKey::parse(&key)?,
+            &self.headers,
+        )
     }
 }
 

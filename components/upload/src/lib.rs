@@ -3,7 +3,6 @@
 
 mod answer;
 mod form;
-mod request;
 
 use holdfast_core::error::Error;
 use holdfast_core::names::{BucketName, ObjectKey};
@@ -15,6 +14,7 @@ use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
 use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::path::Target;
+use holdfast_web::upload_request;
 use wasip3::http::types::{Request, Response};
 
 const ROUTE: &str = "/v1/upload/";
@@ -46,7 +46,7 @@ async fn put(
     inbound: Inbound,
 ) -> Result<Response, Error> {
     let mut upload =
-        request::upload(&context.caller, bucket, ObjectKey::parse(key)?, &inbound.headers)?;
+        upload_request::upload(&context.caller, bucket, ObjectKey::parse(key)?, &inbound.headers)?;
     upload.length = inbound.content_length()?;
     upload.idempotency_key =
         IdempotencyKey::from_headers(&inbound.headers)?.map(|key| key.as_str().to_owned());

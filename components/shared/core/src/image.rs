@@ -124,21 +124,41 @@ enum Fault {
     Dimensions(&'static str),
 }
 
-impl From<Fault> for Error {
+/// Why a walk came to no end.
+enum Failure {
+    /// Because of the file.
+    Fault(Fault),
+    /// It could not be read.
+    Read(Error),
+}
+
+impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let (code, rule, message) = match fault {
-            Fault::Format(why) => (Code::InvalidContentType, "image.format", why),
-            Fault::Truncated => {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl Fault {
+    fn into_error(self) -> Error {
+        let (code, rule, message) = match self {
+            Self::Format(why) => (Code::InvalidContentType, "image.format", why),
+            Self::Truncated => {
                 let why = "it ends before the end of the image; send all of it";
                 (Code::InvalidImage, "image.truncated", why)
             }
-            Fault::Trailing => {
+            Self::Trailing => {
                 let why = "it has bytes that do not belong to the image; save it anew without them";
                 (Code::InvalidImage, "image.trailing", why)
             }
-            Fault::Dimensions(why) => (Code::InvalidImage, "image.dimensions", why),
+            Self::Dimensions(why) => (Code::InvalidImage, "image.dimensions", why),
         };
-        Self::new(code, format!("The content is no image that may be stored here: {message}"))
+        Error::new(code, format!("The content is no image that may be stored here: {message}"))
             .rule(rule)
     }
 }
@@ -166,6 +186,17 @@ pub async fn inspect<B: Body>(
         let message = format!("An image may have at most {MAX_IMAGE_BYTES} bytes");
         return Err(Error::new(Code::EntityTooLarge, message).rule("limits.maxImageBytes"));
     }
+    walk(size, head, open).await.map_err(|failure| match failure {
+        Failure::Fault(fault) => fault.into_error(),
+        Failure::Read(error) => error,
+    })
+}
+
+async fn walk<B: Body>(
+    size: u64,
+    head: Vec<u8>,
+    open: impl AsyncFn(u64) -> Result<B, Error>,
+) -> Result<Image, Failure> {
     let format = format_of(&head)?;
     let mut bytes = Bytes::new(size, head, open);
     let (width, height) = match format {

@@ -1,7 +1,7 @@
 //! Spec: ISO/IEC 14496-12 and 23008-12, <https://aomediacodec.github.io/av1-avif/>
 
-use super::Fault;
 use super::bytes::Bytes;
+use super::{Failure, Fault};
 use crate::error::Error;
 use crate::limits::MAX_IMAGE_META_BYTES;
 use crate::ports::Body;
@@ -14,7 +14,7 @@ const NONE: Fault = Fault::Format("a box of the AVIF is none");
 /// Box after box to the end of the file; in `meta`, which is held, what the primary item is and where it lies.
 pub(super) async fn walk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32), Failure> {
     let brands = BoxHead::read(bytes).await?;
     if brands.length > MAX_IMAGE_META_BYTES as u64 {
         return Err(NONE.into());
@@ -56,7 +56,7 @@ struct BoxHead {
 impl BoxHead {
     async fn read<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
         bytes: &mut Bytes<B, O>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Failure> {
         if bytes.left() < 8 {
             return Err(Fault::Trailing.into());
         }
@@ -78,7 +78,7 @@ impl BoxHead {
 async fn held<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
     length: u64,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Vec<u8>, Failure> {
     let mut content = vec![0; usize::try_from(length).map_err(|_| NONE)?];
     bytes.fill(&mut content).await?;
     Ok(content)

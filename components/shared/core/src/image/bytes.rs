@@ -1,6 +1,6 @@
 //! The bytes of a file in their order: what is at hand first, the rest as it is read.
 
-use super::Fault;
+use super::{Failure, Fault};
 use crate::error::Error;
 use crate::ports::Body;
 
@@ -45,7 +45,7 @@ impl<B: Body, O: AsyncFn(u64) -> Result<B, Error>> Bytes<B, O> {
     }
 
     /// The next bytes that are at hand, at least one.
-    pub(super) async fn ahead(&mut self) -> Result<&[u8], Error> {
+    pub(super) async fn ahead(&mut self) -> Result<&[u8], Failure> {
         if self.left() == 0 {
             return Err(Fault::Truncated.into());
         }
@@ -76,14 +76,14 @@ impl<B: Body, O: AsyncFn(u64) -> Result<B, Error>> Bytes<B, O> {
     }
 
     /// The next `N` bytes.
-    pub(super) async fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    pub(super) async fn take<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
         let mut bytes = [0; N];
         self.fill(&mut bytes).await?;
         Ok(bytes)
     }
 
     /// Fills `bytes` with the next ones; how many they are is bounded by who asks.
-    pub(super) async fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+    pub(super) async fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Failure> {
         if self.left() < bytes.len() as u64 {
             return Err(Fault::Truncated.into());
         }
@@ -98,14 +98,14 @@ impl<B: Body, O: AsyncFn(u64) -> Result<B, Error>> Bytes<B, O> {
         Ok(())
     }
 
-    pub(super) async fn byte(&mut self) -> Result<u8, Error> {
+    pub(super) async fn byte(&mut self) -> Result<u8, Failure> {
         let byte = self.ahead().await?[0];
         self.consume(1);
         Ok(byte)
     }
 
     /// Passes over `count` bytes, all of which have to be there.
-    pub(super) async fn skip(&mut self, count: u64) -> Result<(), Error> {
+    pub(super) async fn skip(&mut self, count: u64) -> Result<(), Failure> {
         if self.left() < count {
             return Err(Fault::Truncated.into());
         }

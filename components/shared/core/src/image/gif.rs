@@ -1,7 +1,7 @@
 //! Spec: <https://www.w3.org/Graphics/GIF/spec-gif89a.txt>
 
-use super::Fault;
 use super::bytes::Bytes;
+use super::{Failure, Fault};
 use crate::error::Error;
 use crate::ports::Body;
 
@@ -12,7 +12,7 @@ const TRAILER: u8 = 0x3b;
 /// Block after block to the trailer; each picture has to lie within the screen, whose size is the answer.
 pub(super) async fn walk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32), Failure> {
     bytes.skip(6).await?;
     let [a, b, c, d, flags, _, _] = bytes.take::<7>().await?;
     let (width, height) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));

@@ -1,7 +1,7 @@
 //! Spec: ITU-T T.81, annex B.
 
-use super::Fault;
 use super::bytes::Bytes;
+use super::{Failure, Fault};
 use crate::error::Error;
 use crate::ports::Body;
 
@@ -14,7 +14,7 @@ const NONE: Fault = Fault::Format("a segment of the JPEG is none");
 /// Segment after segment, and the coded data behind each scan's header, to the end of the image.
 pub(super) async fn walk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32), Failure> {
     bytes.skip(2).await?;
     let mut size = None;
     let mut scans = false;
@@ -60,7 +60,7 @@ pub(super) async fn walk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
 /// The name of a marker, behind a byte of ones and any more of them.
 async fn name<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<u8, Error> {
+) -> Result<u8, Failure> {
     loop {
         match bytes.byte().await? {
             0xff => {}
@@ -72,21 +72,21 @@ async fn name<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
 /// The length of a segment, of which it is a part itself.
 async fn length<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<u16, Error> {
+) -> Result<u16, Failure> {
     let length = u16::from_be_bytes(bytes.take().await?);
     Ok(length.checked_sub(2).ok_or(NONE)?)
 }
 
 async fn segment<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let length = length(bytes).await?;
     bytes.skip(length.into()).await
 }
 
 async fn frame<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32), Failure> {
     let length = length(bytes).await?;
     let [_, a, b, c, d, components] = bytes.take::<6>().await?;
     if !(1..=4).contains(&components) || length != 6 + 3 * u16::from(components) {
@@ -100,7 +100,7 @@ async fn frame<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
 /// Passes over coded data; the marker behind it. Within it a byte of ones is followed by a zero or a restart.
 async fn coded<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<u8, Error> {
+) -> Result<u8, Failure> {
     loop {
         let ahead = bytes.ahead().await?;
         let count = ahead.iter().position(|byte| *byte == 0xff).unwrap_or(ahead.len());

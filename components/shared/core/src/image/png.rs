@@ -1,7 +1,7 @@
 //! Spec: <https://www.w3.org/TR/png-3/>
 
-use super::Fault;
 use super::bytes::Bytes;
+use super::{Failure, Fault};
 use crate::error::Error;
 use crate::ports::Body;
 
@@ -11,7 +11,7 @@ const MAX: u32 = 0x7fff_ffff;
 /// Chunk after chunk from IHDR to IEND. The checksum of IHDR is compared, as what decides on a decoder's memory.
 pub(super) async fn walk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32), Failure> {
     bytes.skip(8).await?;
     let [a, b, c, d, name @ ..] = bytes.take::<8>().await?;
     if (u32::from_be_bytes([a, b, c, d]), &name) != (13, b"IHDR") {

@@ -1,7 +1,7 @@
 //! Spec: <https://developers.google.com/speed/webp/docs/riff_container>, RFC 9649.
 
-use super::Fault;
 use super::bytes::Bytes;
+use super::{Failure, Fault};
 use crate::error::Error;
 use crate::ports::Body;
 
@@ -12,7 +12,7 @@ const OTHER: Fault = Fault::Dimensions("the WebP says two things of its size");
 /// or, of an animation, that of its frame, which lies within it.
 pub(super) async fn walk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32), Failure> {
     bytes.skip(4).await?;
     let end = 8 + u64::from(u32::from_le_bytes(bytes.take().await?));
     if end > bytes.size() {
@@ -74,7 +74,7 @@ impl Chunk {
 
 async fn chunk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
-) -> Result<Chunk, Error> {
+) -> Result<Chunk, Failure> {
     let name = bytes.take().await?;
     let length = u32::from_le_bytes(bytes.take().await?);
     Ok(Chunk { name, length })
@@ -84,7 +84,7 @@ async fn chunk<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
 async fn picture<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
     chunk: &Chunk,
-) -> Result<Option<(u32, u32)>, Error> {
+) -> Result<Option<(u32, u32)>, Failure> {
     let (size, read) = match &chunk.name {
         b"VP8 " if chunk.length >= 10 => {
             let [tag, _, _, s0, s1, s2, a, b, c, d] = bytes.take::<10>().await?;
@@ -114,7 +114,7 @@ async fn frame<B: Body, O: AsyncFn(u64) -> Result<B, Error>>(
     bytes: &mut Bytes<B, O>,
     frame: &Chunk,
     canvas: (u32, u32),
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let end = bytes.position() + frame.padded();
     if frame.length < 16 || end > bytes.size() {
         return Err(if frame.length < 16 { NONE } else { Fault::Truncated }.into());
