@@ -1,6 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants and API keys that ended long ago, the parts of uploads that ended, batches that were deleted
--- long ago, old rows of the access log. Returns how many rows went.
+-- idempotency keys, grants, API keys, templates and batches that ended long ago, the parts of uploads that ended, old
+-- rows of the access log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -113,6 +113,17 @@ begin
     delete from holdfast.batch b
     where b.swept_at < ended_before
       and not exists (select from holdfast.batch_record r where r.batch = b.id);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.template t
+    where t.id in (
+        select old.id
+        from holdfast.template old
+        where old.deleted_at < ended_before
+        order by old.deleted_at
+        limit p_limit
+        for update skip locked);
     get diagnostics gone = row_count;
     total := total + gone;
 

@@ -11,7 +11,7 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 11] = [
+pub(crate) const COMPONENTS: [&str; 12] = [
     "holdfast-upload",
     "holdfast-download",
     "holdfast-multipart",
@@ -19,6 +19,7 @@ pub(crate) const COMPONENTS: [&str; 11] = [
     "holdfast-objects",
     "holdfast-batches",
     "holdfast-presign",
+    "holdfast-templates",
     "holdfast-tus",
     "holdfast-worker",
     "holdfast-ops",

@@ -21,6 +21,7 @@ mod readme;
 mod reconcile;
 mod repeats;
 mod shares;
+mod templates;
 mod tokens;
 mod tus;
 mod tus_clients;
@@ -60,6 +61,7 @@ fn main() -> Result<ExitCode> {
     objects::register(&mut suite);
     repeats::register(&mut suite);
     shares::register(&mut suite);
+    templates::register(&mut suite);
     tokens::register(&mut suite);
     tus::register(&mut suite);
     tus_clients::register(&mut suite);

@@ -244,19 +244,19 @@ fn numbered(piece: &[u8], number: usize) -> Vec<u8> {
 }
 
 /// What a process needs more than at the beginning, from the kernel's own high-water mark.
-struct Memory {
+pub(crate) struct Memory {
     pid: u32,
     before: usize,
 }
 
 impl Memory {
-    fn watch(pid: u32) -> Result<Self> {
+    pub(crate) fn watch(pid: u32) -> Result<Self> {
         // `5` starts the mark anew: proc_pid_clear_refs(5).
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
         Ok(Self { pid, before: Self::peak(pid)? })
     }
 
-    fn grown(&self) -> Result<usize> {
+    pub(crate) fn grown(&self) -> Result<usize> {
         Ok(Self::peak(self.pid)?.saturating_sub(self.before))
     }
 

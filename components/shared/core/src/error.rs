@@ -37,6 +37,8 @@ pub enum Code {
     InvalidContentType,
     /// A digest that the client declares is malformed, or two that it declares differ.
     InvalidDigest,
+    /// The content is no image, not a whole one, or not as large or small as the bucket takes.
+    InvalidImage,
     /// A part of an upload is missing, or is not the one that was stored.
     InvalidPart,
     /// The parts are not named in ascending order.
@@ -69,6 +71,8 @@ pub enum Code {
     NoSuchKey,
     /// There is no such route.
     NoSuchRoute,
+    /// There is no such template, or it is not for this principal to know.
+    NoSuchTemplate,
     /// The upload was aborted or its lease ran out.
     NoSuchUpload,
     /// There is no such version of the object.
@@ -101,7 +105,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
@@ -117,6 +121,7 @@ impl Code {
         Self::InvalidBucketName,
         Self::InvalidContentType,
         Self::InvalidDigest,
+        Self::InvalidImage,
         Self::InvalidPart,
         Self::InvalidPartOrder,
         Self::InvalidRange,
@@ -133,6 +138,7 @@ impl Code {
         Self::NoSuchGrant,
         Self::NoSuchKey,
         Self::NoSuchRoute,
+        Self::NoSuchTemplate,
         Self::NoSuchUpload,
         Self::NoSuchVersion,
         Self::NotRevocable,
@@ -168,6 +174,7 @@ impl Code {
             Self::InvalidBucketName => "InvalidBucketName",
             Self::InvalidContentType => "InvalidContentType",
             Self::InvalidDigest => "InvalidDigest",
+            Self::InvalidImage => "InvalidImage",
             Self::InvalidPart => "InvalidPart",
             Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
@@ -184,6 +191,7 @@ impl Code {
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
             Self::NoSuchRoute => "NoSuchRoute",
+            Self::NoSuchTemplate => "NoSuchTemplate",
             Self::NoSuchUpload => "NoSuchUpload",
             Self::NoSuchVersion => "NoSuchVersion",
             Self::NotRevocable => "NotRevocable",
@@ -224,6 +232,7 @@ impl Code {
             | Self::NoSuchGrant
             | Self::NoSuchKey
             | Self::NoSuchRoute
+            | Self::NoSuchTemplate
             | Self::NoSuchUpload
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
@@ -241,7 +250,7 @@ impl Code {
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
             Self::InvalidRange => 416,
-            Self::IdempotencyKeyReused => 422,
+            Self::IdempotencyKeyReused | Self::InvalidImage => 422,
             Self::SlowDown => 429,
             Self::ChecksumMismatch => 460,
             Self::InternalError => 500,
@@ -268,6 +277,7 @@ impl Code {
             Self::InvalidBucketName => "Invalid bucket name",
             Self::InvalidContentType => "This content type is not accepted",
             Self::InvalidDigest => "A declared digest is not valid",
+            Self::InvalidImage => "The image is not accepted",
             Self::InvalidPart => "A part is missing or another one",
             Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
@@ -284,6 +294,7 @@ impl Code {
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
             Self::NoSuchRoute => "No such route",
+            Self::NoSuchTemplate => "No such template",
             Self::NoSuchUpload => "No such upload",
             Self::NoSuchVersion => "No such version",
             Self::NotRevocable => "It cannot be called back",

@@ -9,6 +9,7 @@ pub mod config;
 pub mod digest;
 pub mod download;
 pub mod error;
+pub mod image;
 pub mod limits;
 pub mod multipart;
 pub mod names;

@@ -59,6 +59,18 @@ pub const SIGNED_PART_SECONDS: i32 = 3_600;
 /// How much of a body is looked at to find its content type, in bytes.
 pub const SNIFF_BYTES: usize = 4_096;
 
+/// Largest image, in bytes: all of it is read again before it is committed.
+pub const MAX_IMAGE_BYTES: u64 = 512 * 1_024 * 1_024;
+
+/// Longest metadata of an AVIF, in bytes: they are held whole.
+pub const MAX_IMAGE_META_BYTES: usize = 256 * 1_024;
+
+/// Longest name of a template, in characters.
+pub const MAX_TEMPLATE_NAME_CHARS: usize = 255;
+
+/// The most data of a template, in bytes of its JSON as PostgreSQL writes it.
+pub const MAX_TEMPLATE_DATA_BYTES: usize = 64 * 1_024;
+
 /// An upload of unknown length is charged to its quota in steps of this many bytes.
 pub const CHARGE_STEP_BYTES: u64 = 64 * 1_024 * 1_024;
 

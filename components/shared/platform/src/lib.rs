@@ -33,6 +33,7 @@ pub mod reply;
 pub mod sessions;
 pub mod signed_parts;
 pub mod stored;
+pub mod templates;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.
 #[macro_export]

@@ -34,6 +34,7 @@ pub mod range;
 pub mod request_id;
 pub mod signature;
 pub mod signed_url;
+pub mod template_request;
 pub mod tus;
 pub mod upload_request;
 pub mod uppy;

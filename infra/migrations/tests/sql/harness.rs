@@ -225,11 +225,15 @@ impl Db {
             ),
             (
                 "an event has no commit",
-                "select count(*) from holdfast.outbox e where e.object_id is not null and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
+                "select count(*) from holdfast.outbox e where e.kind like 'object.%' and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
             ),
             (
                 "an object's events are not numbered",
                 "select count(*) from holdfast.object o where o.sequence <> (select count(*) from holdfast.outbox e where e.object_id = o.id and e.sequence between 1 and o.sequence)",
+            ),
+            (
+                "a template's events are not numbered",
+                "select count(*) from holdfast.template t where t.revision <> (select count(*) from holdfast.outbox e where e.object_id = -t.number and e.sequence between 1 and t.revision and e.kind like 'template.%')",
             ),
             (
                 "a live version belongs to somebody else",

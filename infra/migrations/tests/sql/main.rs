@@ -24,6 +24,7 @@ mod reading;
 mod reconcile;
 mod steps;
 mod streams;
+mod templates;
 mod worker;
 
 use anyhow::Result;
@@ -59,6 +60,7 @@ fn main() -> Result<ExitCode> {
     reconcile::register(&mut suite);
     steps::register(&mut suite);
     streams::register(&mut suite);
+    templates::register(&mut suite);
     worker::register(&mut suite);
 
     let conclusion = libtest_mimic::run(&arguments, suite.into_trials());
