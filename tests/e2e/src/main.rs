@@ -2,6 +2,7 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod batches;
 mod clients;
 mod conformance;
 mod content;
@@ -44,6 +45,7 @@ fn main() -> Result<ExitCode> {
     options.variables.extend(reconcile::variables());
     let stack = Arc::new(runtime.block_on(Stack::start(options))?);
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
+    batches::register(&mut suite);
     upload::register(&mut suite);
     download::register(&mut suite);
     identity::register(&mut suite);
