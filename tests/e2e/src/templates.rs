@@ -373,7 +373,6 @@ async fn naughty(api: Api) -> Result<()> {
     let id = create(&api, &json!({"name": "Routes"})).await?;
     for path in [
         "/",
-        "//background",
         &format!("/{id}/"),
         &format!("/{id}/other"),
         &format!("/{id}/background/x"),
@@ -381,7 +380,7 @@ async fn naughty(api: Api) -> Result<()> {
     ] {
         refused(route(&api, Method::GET, path), 404, "NoSuchRoute").await?;
     }
-    for path in ["/x", "/%2e%2e", "/019ab7c4-5f0e-7a51-b3c8-0d6a7c1f9e42"] {
+    for path in ["/x", "/019ab7c4-5f0e-7a51-b3c8-0d6a7c1f9e42"] {
         refused(route(&api, Method::GET, path), 404, "NoSuchTemplate").await?;
     }
     refused(route(&api, Method::POST, &format!("/{id}")), 405, "MethodNotAllowed").await?;
