@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0010-buckets"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -24,12 +24,15 @@ pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
 pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
+    "adopt",
     "attach_session",
     "authenticate_key",
     "authenticate_token",
     "begin",
     "blob_in_use",
     "blobs_without_row",
+    "bucket_created",
+    "bucket_etag",
     "claim",
     "claim_grant",
     "commit",
@@ -37,18 +40,27 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "condemn_blobs",
     "cors_applied",
     "cors_origins",
+    "create_bucket",
     "create_key",
     "create_session",
+    "delete_bucket",
+    "drop_bucket",
+    "due_buckets",
     "due_cors",
     "due_sessions",
     "create_share",
     "create_token",
     "durable",
     "etag_matches",
+    "expire",
     "extend_session",
     "fold",
+    "forget_bucket",
+    "get_bucket",
     "grant_refusal",
     "keep_until",
+    "lifecycle_rule",
+    "list_buckets",
     "list_grants",
     "list_keys",
     "list_sessions",
@@ -56,6 +68,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "make_grant",
     "may",
     "mend_usage",
+    "named",
     "open_part",
     "open_put",
     "open_session",
@@ -72,6 +85,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "record_part",
     "refuse",
     "renew",
+    "reopen_bucket",
     "reopen_session",
     "report_lost",
     "resolve",
@@ -89,6 +103,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "trash",
     "type_allowed",
     "types_of_both",
+    "update_bucket",
     "usage",
     "usage_drift",
     "usage_recount",
