@@ -11,12 +11,13 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 10] = [
+pub(crate) const COMPONENTS: [&str; 11] = [
     "holdfast-upload",
     "holdfast-download",
     "holdfast-multipart",
     "holdfast-uppy",
     "holdfast-objects",
+    "holdfast-buckets",
     "holdfast-presign",
     "holdfast-tus",
     "holdfast-worker",

@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod bearer;
+pub mod bucket_request;
 pub mod client_addr;
 pub mod conditional;
 pub mod content_headers;
