@@ -35,8 +35,7 @@ async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {
         }
         return show::list(context, &inbound).await;
     }
-    let Target { bucket, key } =
-        Target::parse(&inbound.path, BELOW).map_err(|_| missing())?;
+    let Target { bucket, key } = Target::parse(&inbound.path, BELOW).map_err(|_| missing())?;
     match key.as_str() {
         "" if !inbound.path.ends_with('/') => {
             inbound.allow(&["GET", "HEAD", "PATCH", "DELETE"])?;

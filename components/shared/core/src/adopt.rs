@@ -369,13 +369,16 @@ mod tests {
             self.listed.borrow_mut().push(from.clone());
             let start = match from {
                 Place::Start => 0,
-                Place::Token(token) => self.keys.iter().position(|key| key == token).expect("a token") + 1,
+                Place::Token(token) => {
+                    self.keys.iter().position(|key| key == token).expect("a token") + 1
+                }
                 Place::After(folder) => {
                     let below = format!("{folder}/");
                     self.keys.iter().rposition(|key| key.starts_with(&below)).map_or(0, |at| at + 1)
                 }
             };
-            let all: Vec<_> = self.keys[start..].iter().filter(|key| key.starts_with(prefix)).collect();
+            let all: Vec<_> =
+                self.keys[start..].iter().filter(|key| key.starts_with(prefix)).collect();
             let objects = all.iter().take(self.page).map(|key| Found {
                 key: (**key).to_owned(),
                 size: 1,
@@ -500,7 +503,8 @@ mod tests {
 
     #[test]
     fn our_own_blobs_are_leapt_over() {
-        let keys = ["a", "hf/2026/1", "hf/2026/2", "hf/2026/3", "hf/2026/4", "hf/2026/5", "hf-x", "z"];
+        let keys =
+            ["a", "hf/2026/1", "hf/2026/2", "hf/2026/3", "hf/2026/4", "hf/2026/5", "hf-x", "z"];
         let world = world(&keys, 2);
         let outcome = world.adopt(Place::Start, 10_000, false).expect("adopted");
         assert_eq!((outcome.adopted, outcome.refused), (3, 0));

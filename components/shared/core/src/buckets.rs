@@ -373,11 +373,16 @@ mod tests {
         let (answer, diary) = World::default().run(What::Delete);
         assert!(answer.is_ok());
         assert_eq!(diary, ["close", "count", "drop", "remove", "forget"]);
-        for (broken, told) in [("close", false), ("count", false), ("drop", false), ("remove", true)] {
+        for (broken, told) in
+            [("close", false), ("count", false), ("drop", false), ("remove", true)]
+        {
             let (answer, diary) = World { broken, ..World::default() }.run(What::Delete);
             assert!(answer.is_err(), "{broken}");
             assert_eq!(diary.contains(&"remove"), told, "{broken}");
-            assert!(!diary.contains(&"forget") && !diary.contains(&"reopen"), "{broken}: {diary:?}");
+            assert!(
+                !diary.contains(&"forget") && !diary.contains(&"reopen"),
+                "{broken}: {diary:?}"
+            );
         }
     }
 

@@ -1,6 +1,8 @@
 //! The two sides of adoption: SeaweedFS's listing, and a page of rows in one SQL call.
 
-use holdfast_core::adopt::{Adopt, AdoptCatalog, AdoptStore, Adopted, Candidate, Found, Kept, Page, Place};
+use holdfast_core::adopt::{
+    Adopt, AdoptCatalog, AdoptStore, Adopted, Candidate, Found, Kept, Page, Place,
+};
 use holdfast_core::error::Error;
 use holdfast_core::limits::ADOPT_PAGE;
 use holdfast_s3::{HeadObject, ListObjectsV2};
@@ -99,7 +101,10 @@ fn kept(headers: &HeaderMap) -> Result<Kept, String> {
     }
     let why = |error: Error| error.message;
     Ok(Kept {
-        content_type: content_type::from_headers(headers).map_err(why)?.unwrap_or_default().to_owned(),
+        content_type: content_type::from_headers(headers)
+            .map_err(why)?
+            .unwrap_or_default()
+            .to_owned(),
         headers: content_headers::from_headers(headers).map_err(why)?,
         metadata: metadata::from_headers(headers).map_err(why)?,
     })

@@ -172,8 +172,7 @@ impl BucketCatalog for PgCatalog<'_> {
     }
 
     async fn delete_bucket(&self, asked: &Delete) -> Result<(), Error> {
-        let first =
-            vec![text(asked.bucket.as_str()), ParameterValue::Boolean(asked.confirmed)];
+        let first = vec![text(asked.bucket.as_str()), ParameterValue::Boolean(asked.confirmed)];
         let mut row = self.row(DELETE, with_caller(first, &asked.caller)).await?;
         let Err(error) = row.outcome(Some(1)) else { return Ok(()) };
         match error.code {
@@ -245,10 +244,7 @@ fn with_principal(mut parameters: Vec<ParameterValue>, caller: &Caller) -> Vec<P
 }
 
 /// The same, and the address and id of the request.
-pub(crate) fn with_caller(
-    parameters: Vec<ParameterValue>,
-    caller: &Caller,
-) -> Vec<ParameterValue> {
+pub(crate) fn with_caller(parameters: Vec<ParameterValue>, caller: &Caller) -> Vec<ParameterValue> {
     let mut parameters = with_principal(parameters, caller);
     parameters.extend([text(&caller.ip), text(&caller.request_id)]);
     parameters
@@ -288,5 +284,10 @@ fn usage(json: &str) -> Result<Value, Error> {
         "pendingBytes",
         "pendingObjects",
     ];
-    Ok(names.into_iter().zip(numbers).map(|(name, number)| (name.to_owned(), number.into())).collect::<serde_json::Map<_, _>>().into())
+    Ok(names
+        .into_iter()
+        .zip(numbers)
+        .map(|(name, number)| (name.to_owned(), number.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into())
 }

@@ -16,9 +16,9 @@ use aws_smithy_http::label::{EncodingStrategy, fmt_string as aws_path};
 use aws_smithy_http::query::fmt_string as aws_query;
 use holdfast_s3::{
     AbortMultipartUpload, Action, Checksum, ChecksumAlgorithm, CompleteMultipartUpload,
-    CreateBucket, CreateMultipartUpload, Credentials, DeleteBucket, DeleteBucketCors, DeleteObject, Endpoint,
-    GetBucketCors, GetObject, HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2,
-    ListParts, PartNumber, PutBucketCors, PutObject, Signer, UploadPart,
+    CreateBucket, CreateMultipartUpload, Credentials, DeleteBucket, DeleteBucketCors, DeleteObject,
+    Endpoint, GetBucketCors, GetObject, HeadBucket, HeadObject, ListMultipartUploads,
+    ListObjectsV2, ListParts, PartNumber, PutBucketCors, PutObject, Signer, UploadPart,
 };
 use proptest::prelude::*;
 use time::OffsetDateTime;

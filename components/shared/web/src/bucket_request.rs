@@ -70,7 +70,8 @@ impl NewBucket {
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let body: New = object(body)?;
         let name = BucketName::parse_new(&body.name)?;
-        let policy = policy::validate(&body.policy.unwrap_or_else(|| Value::Object(Default::default())))?;
+        let policy =
+            policy::validate(&body.policy.unwrap_or_else(|| Value::Object(Default::default())))?;
         Ok(Self { name, policy })
     }
 }
@@ -169,8 +170,16 @@ mod tests {
     fn a_patch_changes_the_policy_and_nothing_else() {
         let patch = policy_patch(br#"{"policy": {"maxBytes": null}}"#).expect("valid");
         assert_eq!(patch, json!({"maxBytes": null}));
-        for body in [json!({}), json!({"policy": null}), json!({"policy": 5}), json!({"policy": {}, "owner": "x"})] {
-            assert_eq!(policy_patch(&bytes(&body)).expect_err("refused").code, Code::InvalidArgument);
+        for body in [
+            json!({}),
+            json!({"policy": null}),
+            json!({"policy": 5}),
+            json!({"policy": {}, "owner": "x"}),
+        ] {
+            assert_eq!(
+                policy_patch(&bytes(&body)).expect_err("refused").code,
+                Code::InvalidArgument
+            );
         }
     }
 
