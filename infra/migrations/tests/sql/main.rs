@@ -4,6 +4,8 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 mod access;
+mod adopt;
+mod buckets;
 mod constraints;
 mod cors;
 mod deletion;
@@ -14,6 +16,7 @@ mod harness;
 mod held;
 mod idempotency;
 mod keys;
+mod lifecycle;
 mod migrating;
 mod multipart;
 mod permission;
@@ -39,6 +42,8 @@ fn main() -> Result<ExitCode> {
 
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     constraints::register(&mut suite);
     cors::register(&mut suite);
     deletion::register(&mut suite);
@@ -48,6 +53,7 @@ fn main() -> Result<ExitCode> {
     held::register(&mut suite);
     idempotency::register(&mut suite);
     keys::register(&mut suite);
+    lifecycle::register(&mut suite);
     migrating::register(&mut suite);
     multipart::register(&mut suite);
     permission::register(&mut suite);
