@@ -40,11 +40,12 @@ begin
     if not administers then
         policy := (
             select coalesce(jsonb_object_agg(member.key, member.value), '{}')
-            from jsonb_each(the_bucket.policy) member
+            from jsonb_each(jsonb_strip_nulls(the_bucket.policy)) member
             where member.key = any (shown));
         return;
     end if;
-    policy := the_bucket.policy;
+    -- Policies of the first release have nulls.
+    policy := jsonb_strip_nulls(the_bucket.policy);
     owner := the_bucket.owner;
     select jsonb_build_array(u.live_bytes, u.live_objects, u.retained_bytes, u.retained_objects, u.pending_bytes,
                              u.pending_objects)
