@@ -18,6 +18,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("adopted_files_are_read_where_they_lie", in_place);
     suite.add("adoption_tells_before_it_does_anything", dry_run);
     suite.add("adoption_refuses_what_is_no_object", refusals);
+    suite.add("adoption_leaps_over_our_own_blobs", leap);
     suite.add("thousands_of_files_are_adopted_a_second_and_each_once", thousands);
 }
 
@@ -196,6 +197,32 @@ async fn refusals(api: Api) -> Result<()> {
     refused(nobody, 401, "MissingAuthentication").await?;
     refused(ask(&api, Method::GET, "/adopt-some/adopt", &api.alice), 405, "MethodNotAllowed")
         .await?;
+    Ok(())
+}
+
+/// More of them than a page of SeaweedFS's listing has; a folder beside theirs has nearly their name.
+async fn leap(api: Api) -> Result<()> {
+    taken_over(&api, "adopt-leap").await?;
+    let ours = (0..2_500).map(|number| format!("hf/2026/11/29/{number}"));
+    let keys = ours.chain(["a", "hf", "hf-x", "hf.y/z", "hg", "z"].map(str::to_owned));
+    let puts = stream::iter(keys).map(|key| {
+        let api = &api;
+        async move { put(api, "adopt-leap", &key, &[]).await }
+    });
+    puts.buffer_unordered(32).try_collect::<Vec<_>>().await?;
+    let mut asked = json!({"limit": 1});
+    let (mut adopted, mut calls) = (0, 0);
+    loop {
+        let done = json_of(adopt(&api, "adopt-leap", &asked), 200).await?;
+        ensure!(done["refusedCount"] == 0, "{done}");
+        adopted += done["adopted"].as_u64().context("a number")?;
+        calls += 1;
+        match done["nextCursor"].as_str() {
+            Some(next) => asked["cursor"] = next.into(),
+            None => break,
+        }
+    }
+    ensure!(adopted == 6 && calls == 2, "{adopted} in {calls} calls");
     Ok(())
 }
 
