@@ -32,7 +32,7 @@ begin
          cross join lateral (
              select case
                  when w.state = 'purging' then at
-                 else holdfast.keep_until(b.policy, w.replaced_at, w.pinned_until)
+                 else holdfast.keep_until(b.policy, w.replaced_at, w.pinned_until, w.state)
              end as until
          ) keep
     where w.id = any (taken)

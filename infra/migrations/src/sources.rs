@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0012-templates", "0013-batches"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0010-buckets", "0012-templates", "0013-batches"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -25,6 +25,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
     "archive",
+    "adopt",
     "attach_session",
     "authenticate_key",
     "authenticate_token",
@@ -36,6 +37,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "begin",
     "blob_in_use",
     "blobs_without_row",
+    "bucket_created",
+    "bucket_etag",
     "claim",
     "claim_grant",
     "commit",
@@ -49,6 +52,10 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "create_session",
     "create_template",
     "delete_template",
+    "create_bucket",
+    "delete_bucket",
+    "drop_bucket",
+    "due_buckets",
     "due_cors",
     "due_sessions",
     "create_share",
@@ -56,16 +63,21 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "delete_batch",
     "durable",
     "etag_matches",
+    "expire",
     "extend_session",
     "find_template",
     "fold",
     "fold_batches",
+    "forget_bucket",
+    "get_bucket",
     "grant_refusal",
     "image_limits",
     "image_refusal",
     "keep_until",
     "list_batches",
     "list_backgrounds",
+    "lifecycle_rule",
+    "list_buckets",
     "list_grants",
     "list_keys",
     "list_records",
@@ -73,6 +85,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "list_templates",
     "lock_room",
     "make_grant",
+    // `may` is parsed when it is created, and calls it.
+    "named",
     "may",
     "mend_usage",
     "merge_patch",
@@ -94,6 +108,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "record_part",
     "refuse",
     "renew",
+    "reopen_bucket",
     "reopen_session",
     "report_lost",
     "report_records",
@@ -120,6 +135,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "type_allowed",
     "types_of_both",
     "update_template",
+    "update_bucket",
     "usage",
     "usage_drift",
     "usage_recount",

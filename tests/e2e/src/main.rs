@@ -3,6 +3,8 @@
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
 mod batches;
+mod adopt;
+mod buckets;
 mod clients;
 mod conformance;
 mod content;
@@ -49,6 +51,8 @@ fn main() -> Result<ExitCode> {
     upload::register(&mut suite);
     download::register(&mut suite);
     identity::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     conformance::register(&mut suite);
     content::register(&mut suite);
     cors::register(&mut suite);

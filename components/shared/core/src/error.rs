@@ -1,5 +1,6 @@
 //! The one table of errors: a code, its HTTP status, and what the client may read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Error codes. The S3 name where S3 has one, so that S3 clients know what to do.
@@ -11,8 +12,12 @@ pub enum Code {
     AccessDenied,
     /// The digest or length of what arrived is not what was declared.
     BadDigest,
-    /// The bucket is being deleted.
+    /// The bucket's name is taken: by somebody else's, by one with another policy, or in the store.
+    BucketAlreadyExists,
+    /// The bucket is being made or deleted.
     BucketNotActive,
+    /// The bucket holds something; `counts` says what.
+    BucketNotEmpty,
     /// The body of a PATCH is not what its Upload-Checksum says.
     ChecksumMismatch,
     /// The body is larger than the limit named by `rule`.
@@ -105,10 +110,12 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::AccessDenied,
         Self::BadDigest,
+        Self::BucketAlreadyExists,
         Self::BucketNotActive,
+        Self::BucketNotEmpty,
         Self::ChecksumMismatch,
         Self::EntityTooLarge,
         Self::EntityTooSmall,
@@ -161,7 +168,9 @@ impl Code {
         match self {
             Self::AccessDenied => "AccessDenied",
             Self::BadDigest => "BadDigest",
+            Self::BucketAlreadyExists => "BucketAlreadyExists",
             Self::BucketNotActive => "BucketNotActive",
+            Self::BucketNotEmpty => "BucketNotEmpty",
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::EntityTooLarge => "EntityTooLarge",
             Self::EntityTooSmall => "EntityTooSmall",
@@ -237,7 +246,9 @@ impl Code {
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::BucketNotActive
+            Self::BucketAlreadyExists
+            | Self::BucketNotActive
+            | Self::BucketNotEmpty
             | Self::IdempotencyKeyInUse
             | Self::NotRevocable
             | Self::NotUploaded
@@ -264,7 +275,9 @@ impl Code {
         match self {
             Self::AccessDenied => "Access denied",
             Self::BadDigest => "The content does not match its digest",
-            Self::BucketNotActive => "The bucket is being deleted",
+            Self::BucketAlreadyExists => "The bucket exists already",
+            Self::BucketNotActive => "The bucket is being made or deleted",
+            Self::BucketNotEmpty => "The bucket is not empty",
             Self::ChecksumMismatch => "The content does not match its checksum",
             Self::EntityTooLarge => "The content is too large",
             Self::EntityTooSmall => "A part is too small",
@@ -336,6 +349,8 @@ pub struct Error {
     pub allow: &'static [&'static str],
     /// The size that a 416 tells, in bytes.
     pub size: Option<u64>,
+    /// What there is, and how much of it, where that is the reason.
+    pub counts: BTreeMap<String, u64>,
     /// For the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -362,6 +377,7 @@ impl Error {
             retry_after_seconds,
             allow: &[],
             size: None,
+            counts: BTreeMap::new(),
             source: None,
         }
     }
@@ -384,6 +400,13 @@ impl Error {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
+        self
+    }
+
+    /// Tells what there is, and how much of it.
+    #[must_use]
+    pub fn counts(mut self, counts: BTreeMap<String, u64>) -> Self {
+        self.counts = counts;
         self
     }
 

@@ -3,6 +3,8 @@
 
 pub mod archive;
 pub mod batch;
+pub mod adopt;
+pub mod buckets;
 pub mod checksum;
 pub mod complete;
 pub mod config;

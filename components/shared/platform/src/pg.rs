@@ -231,7 +231,11 @@ pub(crate) fn refusal(outcome: &str, rule: Option<String>) -> Error {
     };
     let message = match code {
         Code::AccessDenied => "You may not do this here; ask the owner for access",
-        Code::BucketNotActive => "The bucket is being deleted and takes no files",
+        Code::BucketAlreadyExists => "There is a bucket of this name already; choose another name",
+        Code::BucketNotActive => "The bucket is being made or deleted; try again in a while",
+        Code::BucketNotEmpty => {
+            "The bucket is not empty; delete what it holds, and wait until it is purged"
+        }
         Code::EntityTooLarge => "The content is larger than the bucket takes",
         Code::IdempotencyKeyInUse => {
             "The first request under this key is still under way; try again"

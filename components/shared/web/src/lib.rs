@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod archive_request;
 pub mod batch_request;
 pub mod bearer;
+pub mod bucket_request;
 pub mod client_addr;
 pub mod conditional;
 pub mod content_headers;

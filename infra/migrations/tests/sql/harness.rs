@@ -224,6 +224,7 @@ impl Db {
                 "select count(*) from holdfast.version v where v.committed_at is not null and 1 <> (select count(*) from holdfast.outbox e where e.version = v.id and e.kind = 'object.created')",
             ),
             (
+                // Of a bucket that is there: with a bucket its versions are forgotten, and its events stay.
                 "an event has no commit",
                 "select count(*) from holdfast.outbox e where e.kind like 'object.%' and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
             ),

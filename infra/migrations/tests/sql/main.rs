@@ -5,6 +5,8 @@
 
 mod access;
 mod batches;
+mod adopt;
+mod buckets;
 mod constraints;
 mod cors;
 mod deletion;
@@ -15,6 +17,7 @@ mod harness;
 mod held;
 mod idempotency;
 mod keys;
+mod lifecycle;
 mod migrating;
 mod multipart;
 mod permission;
@@ -42,6 +45,8 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
     batches::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     constraints::register(&mut suite);
     cors::register(&mut suite);
     deletion::register(&mut suite);
@@ -51,6 +56,7 @@ fn main() -> Result<ExitCode> {
     held::register(&mut suite);
     idempotency::register(&mut suite);
     keys::register(&mut suite);
+    lifecycle::register(&mut suite);
     migrating::register(&mut suite);
     multipart::register(&mut suite);
     permission::register(&mut suite);
