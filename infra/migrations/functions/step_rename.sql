@@ -37,6 +37,7 @@ declare
     denied     int8 := 0;
     last       record;
     first      text;
+    is_last    boolean := false;
 begin
     perform holdfast.durable();
 
@@ -75,12 +76,8 @@ begin
         into froms
         from holdfast.next_objects(the.bucket, of_owner, first, false, p_limit) n
         where starts_with(n.key, the.from_prefix);
-        if cardinality(froms) = 0 then
-            the.state := 'done';
-            the.ended_at := at;
-        else
-            the.looked_at := froms[cardinality(froms)];
-        end if;
+        the.looked_at := coalesce(froms[cardinality(froms)], the.looked_at);
+        is_last := cardinality(froms) < p_limit;
         -- What this job moved here itself, where one prefix begins with the other, has moved.
         froms := array(
             select k.key
@@ -99,10 +96,7 @@ begin
                coalesce(array_agg(i.version order by i.number desc), '{}')
         into froms, tos, versions
         from (select i.* from holdfast.rename_item i where i.job = the.id order by i.number desc limit p_limit) i;
-        if cardinality(froms) = 0 then
-            the.state := 'undone';
-            the.ended_at := at;
-        end if;
+        is_last := cardinality(froms) < p_limit;
     end if;
 
     if cardinality(froms) > 0 then
@@ -147,6 +141,10 @@ begin
           and not exists (select from holdfast.version v where v.object_id = o.id);
     end if;
 
+    if is_last then
+        the.state := case the.state when 'running' then 'done' else 'undone' end;
+        the.ended_at := at;
+    end if;
     update holdfast.rename_job j
     set state     = the.state,
         looked_at = the.looked_at,

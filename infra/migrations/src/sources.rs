@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0011-objects"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -24,6 +24,7 @@ pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
 pub(crate) const FUNCTIONS: &[Source] = sources![
     "functions/":
     "abort",
+    "annotate",
     "attach_session",
     "authenticate_key",
     "authenticate_token",
@@ -35,6 +36,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "commit",
     "committed_as",
     "condemn_blobs",
+    "copy_object",
     "cors_applied",
     "cors_origins",
     "create_key",
@@ -43,7 +45,9 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "due_sessions",
     "create_share",
     "create_token",
+    "delete_objects",
     "durable",
+    "erase",
     "etag_matches",
     "extend_session",
     "fold",
@@ -51,11 +55,17 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "keep_until",
     "list_grants",
     "list_keys",
+    "list_objects",
     "list_sessions",
+    "list_trash",
+    "list_versions",
+    "lock_objects",
     "lock_room",
     "make_grant",
     "may",
     "mend_usage",
+    "move_object",
+    "next_objects",
     "open_part",
     "open_put",
     "open_session",
@@ -71,10 +81,12 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "record_accesses",
     "record_part",
     "refuse",
+    "relocate",
     "renew",
     "reopen_session",
     "report_lost",
     "resolve",
+    "restore",
     "resume_session",
     "retire",
     "return_use",
@@ -82,10 +94,14 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "revoke_key",
     "room",
     "rows_with_blob",
+    "search_objects",
     "sequence",
     "session",
     "sign_parts",
     "start_complete",
+    "start_rename",
+    "stat_object",
+    "step_rename",
     "trash",
     "type_allowed",
     "types_of_both",

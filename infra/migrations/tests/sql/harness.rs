@@ -239,6 +239,18 @@ impl Db {
                 "select count(*) from holdfast.object o where not exists (select from holdfast.version v where v.object_id = o.id)",
             ),
             (
+                "an object is not listed as it is",
+                "select count(*) from holdfast.object o where o.live <> exists (select from holdfast.version v where v.object_id = o.id and v.state = 'live')",
+            ),
+            (
+                "a version is in another bucket than its object",
+                "select count(*) from holdfast.version v join holdfast.object o on o.id = v.object_id where v.bucket is distinct from o.bucket",
+            ),
+            (
+                "the bytes of a version went before it did",
+                "select count(*) from holdfast.version v join holdfast.version w on w.s3_key = v.s3_key and w.bucket = v.bucket where v.state in ('live', 'superseded', 'trashed', 'quarantined') and w.state in ('aborting', 'aborted')",
+            ),
+            (
                 "positions have gaps",
                 "select count(*) from holdfast.outbox_position p where p.last <> (select count(position) from holdfast.outbox) or p.last <> (select coalesce(max(position), 0) from holdfast.outbox)",
             ),
