@@ -43,6 +43,8 @@ pub enum Code {
     InvalidPartOrder,
     /// The range starts behind the end.
     InvalidRange,
+    /// A tag is not valid, or there are too many.
+    InvalidTag,
     /// The bearer token is malformed, not signed by its issuer, or not for us; the API key is unknown or revoked.
     InvalidToken,
     /// The key is longer than 1,024 bytes or a segment of it longer than the store takes.
@@ -65,6 +67,8 @@ pub enum Code {
     NoSuchGrant,
     /// There is no such object, or it is not for this principal to know.
     NoSuchKey,
+    /// There is no such renaming of a folder, or it is not for this principal to know.
+    NoSuchRename,
     /// There is no such route.
     NoSuchRoute,
     /// The upload was aborted or its lease ran out.
@@ -99,7 +103,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 46] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketNotActive,
@@ -118,6 +122,7 @@ impl Code {
         Self::InvalidPart,
         Self::InvalidPartOrder,
         Self::InvalidRange,
+        Self::InvalidTag,
         Self::InvalidToken,
         Self::KeyTooLongError,
         Self::MalformedForm,
@@ -129,6 +134,7 @@ impl Code {
         Self::NoSuchBucket,
         Self::NoSuchGrant,
         Self::NoSuchKey,
+        Self::NoSuchRename,
         Self::NoSuchRoute,
         Self::NoSuchUpload,
         Self::NoSuchVersion,
@@ -168,6 +174,7 @@ impl Code {
             Self::InvalidPart => "InvalidPart",
             Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
+            Self::InvalidTag => "InvalidTag",
             Self::InvalidToken => "InvalidToken",
             Self::KeyTooLongError => "KeyTooLongError",
             Self::MalformedForm => "MalformedPOSTRequest",
@@ -179,6 +186,7 @@ impl Code {
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
+            Self::NoSuchRename => "NoSuchRename",
             Self::NoSuchRoute => "NoSuchRoute",
             Self::NoSuchUpload => "NoSuchUpload",
             Self::NoSuchVersion => "NoSuchVersion",
@@ -209,6 +217,7 @@ impl Code {
             | Self::InvalidDigest
             | Self::InvalidPart
             | Self::InvalidPartOrder
+            | Self::InvalidTag
             | Self::KeyTooLongError
             | Self::MalformedForm
             | Self::MetadataTooLarge => 400,
@@ -218,6 +227,7 @@ impl Code {
             | Self::NoSuchBucket
             | Self::NoSuchGrant
             | Self::NoSuchKey
+            | Self::NoSuchRename
             | Self::NoSuchRoute
             | Self::NoSuchUpload
             | Self::NoSuchVersion => 404,
@@ -266,6 +276,7 @@ impl Code {
             Self::InvalidPart => "A part is missing or another one",
             Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
+            Self::InvalidTag => "A tag is not valid",
             Self::InvalidToken => "Invalid token",
             Self::KeyTooLongError => "The key is too long",
             Self::MalformedForm => "The form is malformed",
@@ -277,6 +288,7 @@ impl Code {
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
+            Self::NoSuchRename => "No such renaming",
             Self::NoSuchRoute => "No such route",
             Self::NoSuchUpload => "No such upload",
             Self::NoSuchVersion => "No such version",

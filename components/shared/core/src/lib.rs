@@ -4,6 +4,7 @@
 pub mod checksum;
 pub mod complete;
 pub mod config;
+pub mod copy;
 pub mod digest;
 pub mod download;
 pub mod error;

@@ -21,8 +21,10 @@ pub mod jwt;
 pub mod key_cache;
 pub mod key_request;
 pub mod link;
+pub mod listing;
 pub mod metadata;
 pub mod multipart;
+pub mod object_request;
 pub mod page;
 pub mod path;
 pub mod presign_request;
@@ -31,6 +33,7 @@ pub mod range;
 pub mod request_id;
 pub mod signature;
 pub mod signed_url;
+pub mod tags;
 pub mod tus;
 pub mod uppy;
 
