@@ -1,5 +1,6 @@
 //! A copy to another bucket: the store copies, and no byte comes through here. The write protocol is an upload's: `begin`,
 //! copy, look at what is stored, `commit`; else `abort`. A copy within a bucket is one step of SQL.
+#![allow(async_fn_in_trait, reason = "one thread: no caller needs a future that is Send")]
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -134,8 +135,7 @@ impl<C: Catalog, B: CopyingStore, K: Clock> Copier<'_, C, B, K> {
             return Err(torn("another ETag than its source"));
         }
         let declared = Some(source.content_type.as_str());
-        let commit =
-            validated(version, source.size, declared, allowed.types.as_deref(), looked)?;
+        let commit = validated(version, source.size, declared, allowed.types.as_deref(), looked)?;
         Ok(Commit {
             crc64nvme: source.crc64nvme.clone(),
             digests: source.digests.clone(),
@@ -184,7 +184,8 @@ impl<C: Catalog, B: CopyingStore, K: Clock> Copier<'_, C, B, K> {
 fn overwrite(error: Error) -> Error {
     match error.rule.as_deref() {
         Some("if-none-match") => {
-            let message = "There is an object at the new key; send \"overwrite\": true to replace it";
+            let message =
+                "There is an object at the new key; send \"overwrite\": true to replace it";
             Error::new(Code::PreconditionFailed, message).rule("overwrite")
         }
         _ => error,
@@ -215,12 +216,7 @@ mod tests {
         let name = |name| BucketName::parse(name).expect("a name");
         let principal = Principal { sub: "alice".into(), ..Principal::anonymous() };
         Copy {
-            caller: Caller {
-                principal,
-                ip: String::new(),
-                request_id: String::new(),
-                grant: None,
-            },
+            caller: Caller { principal, ip: String::new(), request_id: String::new(), grant: None },
             from: name("documents"),
             source: Resolved { size, etag: "many-2".into(), ..resolved() },
             bucket: name("assets"),

@@ -87,7 +87,8 @@ impl Listing {
         if search.is_some() && delimiter.is_some() {
             return invalid("q and delimiter do not go together: a search looks below folders");
         }
-        if order == Order::Newest && (delimiter.is_some() || search.is_some() || !prefix.is_empty()) {
+        if order == Order::Newest && (delimiter.is_some() || search.is_some() || !prefix.is_empty())
+        {
             return invalid("order=newest is of the whole bucket: without prefix, delimiter and q");
         }
         let after = query.get("cursor")?.map(|text| read(text, order)).transpose()?;
@@ -101,7 +102,11 @@ impl Listing {
     }
 
     /// Leaves what is shown of what was found; the cursor of the next page, if there is one.
-    pub fn cut<T>(&self, found: &mut Vec<T>, last: impl Fn(&T) -> Result<Last, Error>) -> Result<Option<String>, Error> {
+    pub fn cut<T>(
+        &self,
+        found: &mut Vec<T>,
+        last: impl Fn(&T) -> Result<Last, Error>,
+    ) -> Result<Option<String>, Error> {
         cut(self.limit, found, |it| Ok(write(&last(it)?, self.order)))
     }
 }
@@ -134,7 +139,11 @@ impl ByTime {
     }
 
     /// As [`Listing::cut`].
-    pub fn cut<T>(&self, found: &mut Vec<T>, last: impl Fn(&T) -> Result<(i64, VersionId), Error>) -> Result<Option<String>, Error> {
+    pub fn cut<T>(
+        &self,
+        found: &mut Vec<T>,
+        last: impl Fn(&T) -> Result<(i64, VersionId), Error>,
+    ) -> Result<Option<String>, Error> {
         cut(self.limit, found, |it| {
             let (at, version) = last(it)?;
             Ok(write(&Last::At(at, version), Order::Newest))
@@ -167,7 +176,11 @@ impl Versions {
     }
 
     /// As [`Listing::cut`].
-    pub fn cut<T>(&self, found: &mut Vec<T>, last: impl Fn(&T) -> String) -> Result<Option<String>, Error> {
+    pub fn cut<T>(
+        &self,
+        found: &mut Vec<T>,
+        last: impl Fn(&T) -> String,
+    ) -> Result<Option<String>, Error> {
         cut(self.limit, found, |it| Ok(last(it)))
     }
 }

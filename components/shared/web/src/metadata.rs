@@ -59,10 +59,11 @@ pub fn from_json(members: BTreeMap<String, String>) -> Result<BTreeMap<String, S
     let mut headers = HeaderMap::new();
     for (name, value) in members {
         let header = HeaderName::try_from(format!("{PREFIX}{name}"));
-        let header = header.ok().filter(|header| !headers.contains_key(header)).ok_or_else(|| {
-            let message = format!("{name:?} is no name of user metadata, or it is there twice");
-            Error::new(Code::InvalidArgument, message)
-        })?;
+        let header =
+            header.ok().filter(|header| !headers.contains_key(header)).ok_or_else(|| {
+                let message = format!("{name:?} is no name of user metadata, or it is there twice");
+                Error::new(Code::InvalidArgument, message)
+            })?;
         let value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| header::malformed(&header, "has control characters"))?;
         headers.append(header, value);
@@ -132,7 +133,8 @@ mod tests {
         };
         let metadata = of(&[("Color", "blau ü"), ("n", "")]).expect("valid");
         assert_eq!(metadata["color"], "blau ü");
-        for bad in [&[("a b", "x")][..], &[("", "x")], &[("a", "x\ny")], &[("A", "1"), ("a", "2")]] {
+        for bad in [&[("a b", "x")][..], &[("", "x")], &[("a", "x\ny")], &[("A", "1"), ("a", "2")]]
+        {
             assert_eq!(of(bad).expect_err("refused").code, Code::InvalidArgument, "{bad:?}");
         }
         let long = "x".repeat(MAX_METADATA_BYTES);

@@ -97,7 +97,12 @@ pub struct Rename {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "operation", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "operation",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 enum Body {
     Copy {
         from: String,
@@ -162,7 +167,9 @@ impl Operation {
                     tags: tags.map(tags::check).transpose()?,
                 };
                 if copy.to_bucket.is_none() && copy.from == copy.to && copy.version.is_none() {
-                    return Err(invalid("from and to are the same; name a version to copy it anew"));
+                    return Err(invalid(
+                        "from and to are the same; name a version to copy it anew",
+                    ));
                 }
                 if copy.to_bucket.is_some() && copy.tags.is_some() {
                     let message = "tags go with a copy within the bucket; set them on the copy";
@@ -190,7 +197,8 @@ impl Operation {
                 if keys.is_empty() || keys.len() > MAX_DELETE_BATCH {
                     return Err(invalid(format!("keys has 1 to {MAX_DELETE_BATCH} elements")));
                 }
-                let keys = keys.iter().map(|key| ObjectKey::parse(key)).collect::<Result<_, _>>()?;
+                let keys =
+                    keys.iter().map(|key| ObjectKey::parse(key)).collect::<Result<_, _>>()?;
                 Self::Delete(Delete { keys, permanent })
             }
             Body::Rename { id: Some(id), from: None, to: None, overwrite: false } => {
@@ -206,7 +214,9 @@ impl Operation {
                 Self::Rename(Rename { from, to, overwrite })
             }
             Body::Rename { .. } => {
-                return Err(invalid("rename has from and to, or else the id of a job that goes on"));
+                return Err(invalid(
+                    "rename has from and to, or else the id of a job that goes on",
+                ));
             }
             Body::UndoRename { id } => Self::UndoRename(job(&id)?),
         })
@@ -258,11 +268,13 @@ mod tests {
         assert_eq!(copy.metadata.expect("some")["color"], "blue");
         let again = json!({"operation": "copy", "from": "a", "to": "a", "version": ID});
         assert!(matches!(parse(&again), Ok(Operation::Copy(_))));
-        let moved = parse(&json!({"operation": "move", "from": "a/b", "to": "c", "overwrite": true}));
+        let moved =
+            parse(&json!({"operation": "move", "from": "a/b", "to": "c", "overwrite": true}));
         let Ok(Operation::Move(Move { overwrite: true, .. })) = moved else { panic!("{moved:?}") };
         let restored = parse(&json!({"operation": "restore", "key": "a", "version": ID}));
         assert!(matches!(restored, Ok(Operation::Restore(_))));
-        let deleted = parse(&json!({"operation": "delete", "keys": ["a", "日"], "permanent": true}));
+        let deleted =
+            parse(&json!({"operation": "delete", "keys": ["a", "日"], "permanent": true}));
         let Ok(Operation::Delete(deleted)) = deleted else { panic!("{deleted:?}") };
         assert!(deleted.keys.len() == 2 && deleted.permanent);
         let rename = parse(&json!({"operation": "rename", "from": "a/", "to": ""}));
@@ -279,14 +291,29 @@ mod tests {
         for (body, code) in [
             (json!({}), Code::InvalidArgument),
             (json!({"operation": "truncate"}), Code::InvalidArgument),
-            (json!({"operation": "move", "from": "a", "to": "b", "more": 1}), Code::InvalidArgument),
+            (
+                json!({"operation": "move", "from": "a", "to": "b", "more": 1}),
+                Code::InvalidArgument,
+            ),
             (json!({"operation": "move", "from": "a", "to": "a"}), Code::InvalidArgument),
             (json!({"operation": "move", "from": "a", "to": "../b"}), Code::InvalidArgument),
-            (json!({"operation": "move", "from": "a", "to": "b", "ifMatch": "\"x, \""}), Code::InvalidArgument),
+            (
+                json!({"operation": "move", "from": "a", "to": "b", "ifMatch": "\"x, \""}),
+                Code::InvalidArgument,
+            ),
             (json!({"operation": "copy", "from": "a", "to": "a"}), Code::InvalidArgument),
-            (json!({"operation": "copy", "from": "a", "to": "b", "toBucket": "A"}), Code::InvalidBucketName),
-            (json!({"operation": "copy", "from": "a", "to": "b", "tags": {"<": ""}}), Code::InvalidTag),
-            (json!({"operation": "copy", "from": "a", "to": "b", "toBucket": "other", "tags": {}}), Code::InvalidArgument),
+            (
+                json!({"operation": "copy", "from": "a", "to": "b", "toBucket": "A"}),
+                Code::InvalidBucketName,
+            ),
+            (
+                json!({"operation": "copy", "from": "a", "to": "b", "tags": {"<": ""}}),
+                Code::InvalidTag,
+            ),
+            (
+                json!({"operation": "copy", "from": "a", "to": "b", "toBucket": "other", "tags": {}}),
+                Code::InvalidArgument,
+            ),
             (json!({"operation": "restore", "key": "a", "version": "x"}), Code::InvalidArgument),
             (json!({"operation": "delete", "keys": []}), Code::InvalidArgument),
             (json!({"operation": "delete", "keys": many}), Code::InvalidArgument),

@@ -36,7 +36,9 @@ pub fn check(tags: Tags) -> Result<Tags, Error> {
             return refuse(format!("The name of a tag has 1 to {MAX_TAG_NAME_CHARS} characters"));
         }
         if value.chars().count() > MAX_TAG_VALUE_CHARS {
-            return refuse(format!("The value of a tag has at most {MAX_TAG_VALUE_CHARS} characters"));
+            return refuse(format!(
+                "The value of a tag has at most {MAX_TAG_VALUE_CHARS} characters"
+            ));
         }
         if let Some(other) = name.chars().chain(value.chars()).find(|c| !is_allowed(*c)) {
             let message = format!(

@@ -247,10 +247,6 @@ impl Db {
                 "select count(*) from holdfast.version v join holdfast.object o on o.id = v.object_id where v.bucket is distinct from o.bucket",
             ),
             (
-                "the bytes of a version went before it did",
-                "select count(*) from holdfast.version v join holdfast.version w on w.s3_key = v.s3_key and w.bucket = v.bucket where v.state in ('live', 'superseded', 'trashed', 'quarantined') and w.state in ('aborting', 'aborted')",
-            ),
-            (
                 "positions have gaps",
                 "select count(*) from holdfast.outbox_position p where p.last <> (select count(position) from holdfast.outbox) or p.last <> (select coalesce(max(position), 0) from holdfast.outbox)",
             ),

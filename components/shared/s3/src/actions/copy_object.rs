@@ -65,13 +65,15 @@ mod tests {
 
     #[test]
     fn on_the_wire() {
-        let action = CopyObject { bucket: "b", key: "k", source_bucket: "a", source_key: "x y/ä+" };
+        let action =
+            CopyObject { bucket: "b", key: "k", source_bucket: "a", source_key: "x y/ä+" };
         assert_eq!(wire(&action), "PUT /b/k\nx-amz-copy-source: /a/x%20y/%C3%A4%2B");
     }
 
     #[test]
     fn the_etag_is_read_and_a_200_may_be_an_error() {
-        let body = b"<CopyObjectResult><ETag>9f</ETag><LastModified>x</LastModified></CopyObjectResult>";
+        let body =
+            b"<CopyObjectResult><ETag>9f</ETag><LastModified>x</LastModified></CopyObjectResult>";
         assert_eq!(CopyObject::parse(200, body).unwrap(), "9f");
         let quoted = b"<CopyObjectResult><ETag>&quot;9f-2&quot;</ETag></CopyObjectResult>";
         assert_eq!(CopyObject::parse(200, quoted).unwrap(), "9f-2");
