@@ -105,10 +105,12 @@ begin
             end if;
         end if;
 
+        -- One that came after the lock is not there yet: to wait for it would be out of order.
         select o.id, o.owner, o.tags
         into source
         from holdfast.object o
-        where o.bucket = p_bucket and o.key = p_from;
+        where o.bucket = p_bucket and o.key = p_from
+        for no key update skip locked;
         if source.id is null
            or not holdfast.may(p_sub, p_roles, p_scopes, 'read', the_bucket.owner,
                                case when p_from_version is null then the_bucket.policy else unshared end, source.owner) then

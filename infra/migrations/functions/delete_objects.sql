@@ -36,7 +36,12 @@ begin
     perform from holdfast.bucket b where b.name = p_bucket for key share;
     if found then
         perform holdfast.lock_objects(p_bucket, p_keys, '{}', at);
-        known := array(select o.key from holdfast.object o where o.bucket = p_bucket and o.key = any (p_keys));
+        -- Without one that came after the lock: to wait for it would be out of order.
+        known := array(
+            select o.key
+            from holdfast.object o
+            where o.bucket = p_bucket and o.key = any (p_keys)
+            for no key update skip locked);
     end if;
 
     for asked in

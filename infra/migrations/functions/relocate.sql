@@ -30,10 +30,12 @@ declare
     the_moved  record;
     the_former record;
 begin
+    -- One that came after the lock is not there yet: to wait for it would be out of order.
     select o.id, o.owner, o.sequence, o.tags
     into source
     from holdfast.object o
-    where o.bucket = p_bucket.name and o.key = p_from;
+    where o.bucket = p_bucket.name and o.key = p_from
+    for no key update skip locked;
     select o.id, o.owner, o.sequence
     into target
     from holdfast.object o
