@@ -14,6 +14,8 @@ mod identity;
 mod issuer;
 mod multipart;
 mod objects;
+mod objects_change;
+mod objects_list;
 mod outage;
 mod presign;
 mod raw;
@@ -58,6 +60,8 @@ fn main() -> Result<ExitCode> {
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
+    objects_change::register(&mut suite);
+    objects_list::register(&mut suite);
     repeats::register(&mut suite);
     shares::register(&mut suite);
     tokens::register(&mut suite);

@@ -34,6 +34,10 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_folder_moves_in_steps_and_back", a_folder_moves_in_steps_and_back);
     suite.add("a_folder_moves_into_itself_and_out_of_it", a_folder_moves_into_itself_and_out_of_it);
     suite.add("what_cannot_move_is_named", what_cannot_move_is_named);
+    suite.add(
+        "old_renamings_retire_after_what_they_moved",
+        old_renamings_retire_after_what_they_moved,
+    );
     suite.add("one_of_64_moves", one_of_64_moves);
     suite.add("two_ways_at_once_by_64_never_deadlock", two_ways_at_once_by_64_never_deadlock);
     suite.add("a_random_mix_by_64_keeps_every_byte", a_random_mix_by_64_keeps_every_byte);
@@ -560,6 +564,24 @@ async fn what_cannot_move_is_named(db: Db) -> Result<()> {
     store(&client, "c.").await?;
     let job = start(&client, "c", "").await?;
     ensure!(step(&client, job, false, 9).await? == ("done".into(), 0, 1));
+    Ok(())
+}
+
+async fn old_renamings_retire_after_what_they_moved(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    for n in 0..5 {
+        store(&client, &format!("a/{n}")).await?;
+    }
+    let job = start(&client, "a/", "b/").await?;
+    step(&client, job, false, 9).await?;
+    let retire =
+        |days: i32| format!("holdfast.retire(2, clock_timestamp() + interval '{days} days')");
+    ensure!(db.number(&retire(29)).await? == 0);
+    for (gone, left) in [(2, 3), (2, 1), (2, 0), (0, 0)] {
+        ensure!(db.number(&retire(31)).await? == gone, "of {left}");
+        ensure!(db.number("select count(*) from holdfast.rename_item").await? == left);
+    }
+    ensure!(db.number("select count(*) from holdfast.rename_job").await? == 0);
     Ok(())
 }
 
