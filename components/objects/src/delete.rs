@@ -23,6 +23,8 @@ pub(crate) async fn one(
     query: &Query,
     inbound: &Inbound,
 ) -> Result<Response, Error> {
+    let principal = &context.caller.principal;
+    principal.require("Send a bearer token in the Authorization header to delete")?;
     only(query, &["permanent", "version"])?;
     let permanent = match query.get("permanent")? {
         None | Some("false") => false,
@@ -41,10 +43,6 @@ pub(crate) async fn one(
     };
     let catalog = catalog(context);
     let mut body = if permanent {
-        asked
-            .caller
-            .principal
-            .require("Send a bearer token in the Authorization header to delete")?;
         let erased = catalog.erase(&asked, version).await?;
         let mut body = shown(&erased.deleted);
         body["permanent"] = true.into();
