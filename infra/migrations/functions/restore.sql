@@ -54,7 +54,8 @@ begin
         from holdfast.object o
         where o.bucket = p_bucket and o.key = p_key
         for no key update;
-        if not found then
+        -- One without an owner was never there: its first upload is still under way.
+        if not found or the_object.owner is null then
             outcome := 'NoSuchKey'; reason := 'object';
             exit checks;
         end if;
