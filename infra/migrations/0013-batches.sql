@@ -81,7 +81,7 @@ end
 $$;
 
 create constraint trigger object_counts_in_its_batch
-    after insert or update of key, sequence on holdfast.object
+    after insert or update of key, sequence, live on holdfast.object
     deferrable initially deferred
     for each row
     when (new.bucket = 'batches' and new.sequence > 0)

@@ -91,8 +91,8 @@ begin
 
         -- In the order of keys, in which everybody takes several. Whoever inserts one of them just now is waited for.
         with taken as (
-            insert into holdfast.object (bucket, key, owner, sequence, created_at)
-            select p_bucket, wanted.key, keeper, 1, at
+            insert into holdfast.object (bucket, key, owner, sequence, live, created_at)
+            select p_bucket, wanted.key, keeper, 1, true, at
             from unnest(left_over) as wanted (key)
             order by wanted.key collate "C"
             on conflict do nothing

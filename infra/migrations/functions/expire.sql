@@ -83,6 +83,7 @@ begin
         select o.id, o.key, o.tags
         from holdfast.object o
         where o.bucket = the_bucket.name
+          and o.live
           and o.key > coalesce(the_bucket.after_key, '')
         order by o.key
         limit p_limit
@@ -110,7 +111,8 @@ begin
         returning v.id, v.object_id, v.owner, v.size_bytes, v.etag, v.due_at, v.committed_at
     ), numbered as (
         update holdfast.object o
-        set sequence = o.sequence + 1
+        set sequence = o.sequence + 1,
+            live     = false
         from trashed
         where o.id = trashed.object_id
         returning o.id, o.key, o.tags, o.sequence

@@ -1,6 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants, API keys, templates and batches that ended long ago, the parts of uploads that ended, old
--- rows of the access log. Returns how many rows went.
+-- idempotency keys, grants, API keys, templates and batches that ended long ago, the parts of uploads that ended, what
+-- folders were renamed long ago, old rows of the access log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -83,6 +83,28 @@ begin
         from holdfast.api_key old
         where least(old.expires_at, old.revoked_at) < keys_before
         order by least(old.expires_at, old.revoked_at)
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    -- What moved goes before its job: so a folder of any size goes in batches.
+    delete from holdfast.rename_item i
+    where (i.job, i.version) in (
+        select old.job, old.version
+        from holdfast.rename_item old
+             join holdfast.rename_job j on j.id = old.job
+        where j.created_at < ended_before
+        limit p_limit);
+    get diagnostics gone = row_count;
+    total := total + gone;
+    delete from holdfast.rename_job j
+    where j.id in (
+        select old.id
+        from holdfast.rename_job old
+        where old.created_at < ended_before
+          and not exists (select from holdfast.rename_item i where i.job = old.id)
+        order by old.created_at
         limit p_limit
         for update skip locked);
     get diagnostics gone = row_count;

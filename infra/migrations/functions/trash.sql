@@ -93,7 +93,8 @@ begin
             deleted_by  = p_sub
         where v.id = the_version.id;
         update holdfast.object o
-        set sequence = o.sequence + 1
+        set sequence = o.sequence + 1,
+            live     = false
         where o.id = the_object.id;
 
         insert into holdfast.usage_delta

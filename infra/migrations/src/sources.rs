@@ -15,7 +15,7 @@ macro_rules! sources {
 }
 
 /// Forward only; a file that was released is never changed.
-pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0010-buckets", "0012-templates", "0013-batches"];
+pub(crate) const MIGRATIONS: &[Source] = sources!["": "0001-tables", "0002-deletion", "0003-content", "0004-api-keys", "0005-grants", "0006-multipart", "0007-idempotent-grants", "0008-streams", "0009-bucket-cors", "0010-buckets", "0011-objects", "0012-templates", "0013-batches"];
 
 /// Each is applied once, so that what an operator changes or deletes later stays so.
 pub(crate) const SEEDS: &[Source] = sources!["seeds/": "0001-default-buckets"];
@@ -26,6 +26,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "abort",
     "archive",
     "adopt",
+    "annotate",
     "attach_session",
     "authenticate_key",
     "authenticate_token",
@@ -44,6 +45,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "commit",
     "committed_as",
     "condemn_blobs",
+    "copy_object",
     "cors_applied",
     "cors_origins",
     "count_record",
@@ -61,7 +63,9 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "create_share",
     "create_token",
     "delete_batch",
+    "delete_objects",
     "durable",
+    "erase",
     "etag_matches",
     "expire",
     "extend_session",
@@ -83,6 +87,10 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "list_records",
     "list_sessions",
     "list_templates",
+    "list_objects",
+    "list_trash",
+    "list_versions",
+    "lock_objects",
     "lock_room",
     "make_grant",
     // `may` is parsed when it is created, and calls it.
@@ -90,6 +98,8 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "may",
     "mend_usage",
     "merge_patch",
+    "move_object",
+    "next_objects",
     "open_part",
     "open_put",
     "open_record",
@@ -107,6 +117,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "record_accesses",
     "record_part",
     "refuse",
+    "relocate",
     "renew",
     "reopen_bucket",
     "reopen_session",
@@ -114,6 +125,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "report_records",
     "resolve",
     "restore_background",
+    "restore",
     "resume_session",
     "retire",
     "return_use",
@@ -121,6 +133,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "revoke_key",
     "room",
     "rows_with_blob",
+    "search_objects",
     "sequence",
     "session",
     "sign_parts",
@@ -131,6 +144,9 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "template_changed",
     "template_etag",
     "template_record",
+    "start_rename",
+    "stat_object",
+    "step_rename",
     "trash",
     "type_allowed",
     "types_of_both",

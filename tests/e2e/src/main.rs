@@ -2,8 +2,8 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
-mod batches;
 mod adopt;
+mod batches;
 mod buckets;
 mod clients;
 mod conformance;
@@ -17,6 +17,8 @@ mod identity;
 mod issuer;
 mod multipart;
 mod objects;
+mod objects_change;
+mod objects_list;
 mod outage;
 mod presign;
 mod raw;
@@ -65,6 +67,8 @@ fn main() -> Result<ExitCode> {
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
+    objects_change::register(&mut suite);
+    objects_list::register(&mut suite);
     repeats::register(&mut suite);
     shares::register(&mut suite);
     templates::register(&mut suite);

@@ -50,6 +50,8 @@ pub enum Code {
     InvalidPartOrder,
     /// The range starts behind the end.
     InvalidRange,
+    /// A tag is not valid, or there are too many.
+    InvalidTag,
     /// The bearer token is malformed, not signed by its issuer, or not for us; the API key is unknown or revoked.
     InvalidToken,
     /// The key is longer than 1,024 bytes or a segment of it longer than the store takes.
@@ -74,6 +76,8 @@ pub enum Code {
     NoSuchGrant,
     /// There is no such object, or it is not for this principal to know.
     NoSuchKey,
+    /// There is no such renaming of a folder, or it is not for this principal to know.
+    NoSuchRename,
     /// There is no such route.
     NoSuchRoute,
     /// There is no such template, or it is not for this principal to know.
@@ -110,7 +114,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 51] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketAlreadyExists,
@@ -132,6 +136,7 @@ impl Code {
         Self::InvalidPart,
         Self::InvalidPartOrder,
         Self::InvalidRange,
+        Self::InvalidTag,
         Self::InvalidToken,
         Self::KeyTooLongError,
         Self::MalformedForm,
@@ -144,6 +149,7 @@ impl Code {
         Self::NoSuchBucket,
         Self::NoSuchGrant,
         Self::NoSuchKey,
+        Self::NoSuchRename,
         Self::NoSuchRoute,
         Self::NoSuchTemplate,
         Self::NoSuchUpload,
@@ -187,6 +193,7 @@ impl Code {
             Self::InvalidPart => "InvalidPart",
             Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
+            Self::InvalidTag => "InvalidTag",
             Self::InvalidToken => "InvalidToken",
             Self::KeyTooLongError => "KeyTooLongError",
             Self::MalformedForm => "MalformedPOSTRequest",
@@ -199,6 +206,7 @@ impl Code {
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
+            Self::NoSuchRename => "NoSuchRename",
             Self::NoSuchRoute => "NoSuchRoute",
             Self::NoSuchTemplate => "NoSuchTemplate",
             Self::NoSuchUpload => "NoSuchUpload",
@@ -230,6 +238,7 @@ impl Code {
             | Self::InvalidDigest
             | Self::InvalidPart
             | Self::InvalidPartOrder
+            | Self::InvalidTag
             | Self::KeyTooLongError
             | Self::MalformedForm
             | Self::MetadataTooLarge => 400,
@@ -240,6 +249,7 @@ impl Code {
             | Self::NoSuchBucket
             | Self::NoSuchGrant
             | Self::NoSuchKey
+            | Self::NoSuchRename
             | Self::NoSuchRoute
             | Self::NoSuchTemplate
             | Self::NoSuchUpload
@@ -294,6 +304,7 @@ impl Code {
             Self::InvalidPart => "A part is missing or another one",
             Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
+            Self::InvalidTag => "A tag is not valid",
             Self::InvalidToken => "Invalid token",
             Self::KeyTooLongError => "The key is too long",
             Self::MalformedForm => "The form is malformed",
@@ -306,6 +317,7 @@ impl Code {
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
+            Self::NoSuchRename => "No such renaming",
             Self::NoSuchRoute => "No such route",
             Self::NoSuchTemplate => "No such template",
             Self::NoSuchUpload => "No such upload",

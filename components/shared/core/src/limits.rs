@@ -219,3 +219,36 @@ pub const EXPIRE_BATCH: i32 = 1_000;
 
 /// Batches of the lifecycle in one tick of the worker.
 pub const EXPIRE_BATCHES: usize = 20;
+
+/// Entries of a page of objects, of versions or of the trash, at the most (S3's own limit).
+pub const MAX_OBJECTS_PAGE: i32 = 1_000;
+
+/// Entries of such a page, unless said otherwise.
+pub const DEFAULT_OBJECTS_PAGE: i32 = 100;
+
+/// Shortest text that keys are searched for, in characters: the index has parts of three.
+pub const MIN_SEARCH_CHARS: usize = 3;
+
+/// Longest text that keys are searched for, and longest delimiter, in bytes.
+pub const MAX_SEARCH_BYTES: usize = 256;
+
+/// The most objects that one request deletes (S3's own limit).
+pub const MAX_DELETE_BATCH: usize = 1_000;
+
+/// Longest body of an operation on objects, in bytes: as many keys, each character written as an escape.
+pub const MAX_OPERATION_BODY_BYTES: usize = 8 * 1_024 * 1_024;
+
+/// Largest object that is copied to another bucket, in bytes: one CopyObject (S3's own limit). Within a bucket there is none.
+pub const MAX_COPY_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024;
+
+/// Objects that one step of the renaming of a folder moves, at the most.
+pub const RENAME_STEP: i32 = 200;
+
+/// The most tags of an object (S3's own limit).
+pub const MAX_TAGS: usize = 10;
+
+/// Longest name of a tag, in characters (S3's own limit).
+pub const MAX_TAG_NAME_CHARS: usize = 128;
+
+/// Longest value of a tag, in characters (S3's own limit).
+pub const MAX_TAG_VALUE_CHARS: usize = 256;

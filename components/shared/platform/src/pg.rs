@@ -252,6 +252,7 @@ pub(crate) fn refusal(outcome: &str, rule: Option<String>) -> Error {
         Code::NoSuchGrant => "There is nothing of this id that is yours to see",
         Code::NoSuchKey => "There is no such object, or it is not yours to see",
         Code::NoSuchTemplate => "There is no such template, or it is not yours to see",
+        Code::NoSuchRename => "There is no such renaming of a folder, or it is not yours to see",
         Code::NoSuchUpload => "The upload was given up before it was whole; send it again",
         Code::NoSuchVersion => "There is no such version of this object",
         Code::NotRevocable => {

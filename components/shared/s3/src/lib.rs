@@ -20,7 +20,7 @@ mod signer;
 mod sigv4;
 
 pub use actions::{
-    AbortMultipartUpload, Action, CompleteMultipartUpload, CorsRule, CreateBucket,
+    AbortMultipartUpload, Action, CompleteMultipartUpload, CopyObject, CorsRule, CreateBucket,
     CreateMultipartUpload, DeleteBucket, DeleteBucketCors, DeleteObject, GetBucketCors, GetObject,
     HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2, ListObjectsV2Page,
     ListObjectsV2ParseError, ListParts, ListPartsPage, MAX_PART_NUMBER, ObjectEntry, PartEntry,

@@ -263,6 +263,14 @@ impl Db {
                      where o.bucket = 'batches' and o.key = b.id || '/' || r.record and o.owner = b.owner)",
             ),
             (
+                "an object is not listed as it is",
+                "select count(*) from holdfast.object o where o.live <> exists (select from holdfast.version v where v.object_id = o.id and v.state = 'live')",
+            ),
+            (
+                "a version is in another bucket than its object",
+                "select count(*) from holdfast.version v join holdfast.object o on o.id = v.object_id where v.bucket is distinct from o.bucket",
+            ),
+            (
                 "positions have gaps",
                 "select count(*) from holdfast.outbox_position p where p.last <> (select count(position) from holdfast.outbox) or p.last <> (select coalesce(max(position), 0) from holdfast.outbox)",
             ),

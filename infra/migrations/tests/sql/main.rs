@@ -4,8 +4,8 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 mod access;
-mod batches;
 mod adopt;
+mod batches;
 mod buckets;
 mod constraints;
 mod cors;
@@ -19,7 +19,9 @@ mod idempotency;
 mod keys;
 mod lifecycle;
 mod migrating;
+mod moving;
 mod multipart;
+mod objects;
 mod permission;
 mod quota;
 mod races;
@@ -58,7 +60,9 @@ fn main() -> Result<ExitCode> {
     keys::register(&mut suite);
     lifecycle::register(&mut suite);
     migrating::register(&mut suite);
+    moving::register(&mut suite);
     multipart::register(&mut suite);
+    objects::register(&mut suite);
     permission::register(&mut suite);
     quota::register(&mut suite);
     races::register(&mut suite);

@@ -8,6 +8,7 @@ use crate::{Credentials, Endpoint, PresignError, Request, SignedRequest, signer:
 
 mod abort_multipart_upload;
 mod complete_multipart_upload;
+mod copy_object;
 mod create_bucket;
 mod create_multipart_upload;
 mod delete_bucket;
@@ -27,6 +28,7 @@ mod upload_part;
 
 pub use abort_multipart_upload::AbortMultipartUpload;
 pub use complete_multipart_upload::CompleteMultipartUpload;
+pub use copy_object::CopyObject;
 pub use create_bucket::CreateBucket;
 pub use create_multipart_upload::CreateMultipartUpload;
 pub use delete_bucket::DeleteBucket;
