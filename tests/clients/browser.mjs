@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
-import { brief, held, isStored, setUp } from "./checks.mjs";
+import { build } from "esbuild";
+import { bearer, brief, held, isStored, setUp, sha256 } from "./checks.mjs";
 import { serve } from "./page/serve.mjs";
 
 const { url: holdfast, token, bucket, givenUp, foreign, chromium: executablePath } = setUp;
@@ -337,6 +338,45 @@ async function ofAnotherOrigin() {
   held("a page of another origin than the bucket's");
 }
 
+/** An archive is read in the page by zip.js, every file compared with its CRC-32. */
+async function archive() {
+  const files = new Map();
+  for (const [name, size] of [["one.bin", 100_000], ["ü +&/two.bin", 3 * MIB], ["empty", 0]]) {
+    const key = `archive/${name}`;
+    const bytes = randomBytes(size);
+    files.set(key, sha256(bytes));
+    const path = key.split("/").map(encodeURIComponent).join("/");
+    const answer = await fetch(`${holdfast}/v1/upload/${bucket}/${path}`, { method: "PUT", headers: bearer(token), body: bytes });
+    assert(answer.ok, await answer.text());
+  }
+  const code = `import { BlobReader, Uint8ArrayWriter, ZipReader } from "@zip.js/zip.js";
+    globalThis.read = async (blob) => {
+      const found = [];
+      for (const entry of await new ZipReader(new BlobReader(blob)).getEntries()) {
+        const bytes = await entry.getData(new Uint8ArrayWriter(), { checkSignature: true });
+        const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+        found.push([entry.filename, [...digest].map((it) => it.toString(16).padStart(2, "0")).join("")]);
+      }
+      return found;
+    };`;
+  const bundle = { stdin: { contents: code, resolveDir: import.meta.dirname }, bundle: true, format: "iife", write: false };
+  const { outputFiles } = await build({ ...bundle, target: "es2022", logLevel: "error" });
+  const page = await context.newPage();
+  await page.goto(`${server.address}/?by=token`);
+  await page.addScriptTag({ content: outputFiles[0].text });
+  const found = await page.evaluate(
+    async ([url, token]) => {
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify({ prefix: "archive/" }) });
+      return globalThis.read(await answer.blob());
+    },
+    [`${holdfast}/v1/objects/${bucket}/archive`, token],
+  );
+  assert.deepEqual(new Map(found), files);
+  await page.close();
+  held("an archive opens in a page");
+}
+
 /** To run a part of it while it is changed, as `ONLY=offline`. */
 const only = process.env.ONLY;
 const step = async (name, run) => {
@@ -355,6 +395,7 @@ try {
   for (const [id, by] of RESUMABLE) await step(`offline ${id}`, () => offline(id, by));
   for (const [id, by] of RENEWED) await step(`token ${id}`, () => tokenEnds(id, by));
   for (const [id, by] of WAYS) await step(`cancel ${id}`, () => cancelled(id, by));
+  await step("archive", archive);
   // At the end: an instance knows of policies within a minute.
   await step("another origin", ofAnotherOrigin);
 } finally {

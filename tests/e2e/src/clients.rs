@@ -33,6 +33,16 @@ pub(crate) fn register(suite: &mut Suite) {
         let set_up = json!({ "url": api.url, "token": api.alice });
         run_with(&program, "designer.mjs", &set_up, 11).await
     });
+    suite.add("us_004_render_workers_fill_a_batch", |api| async move {
+        let program = node().await?;
+        let set_up = json!({ "url": api.url, "token": api.alice });
+        run_with(&program, "renderer.mjs", &set_up, 5).await
+    });
+    suite.add("a_profile_page_keeps_its_files", |api| async move {
+        let program = node().await?;
+        let set_up = json!({ "url": api.url, "token": api.alice });
+        run_with(&program, "profile.mjs", &set_up, 8).await
+    });
     suite.add("uppy_itself_uploads_in_each_of_its_modes", |api| async {
         let program = node().await?;
         run(api, program, "uppy.mjs", 12).await

@@ -44,7 +44,7 @@ async fn in_a_browser(api: Api) -> Result<()> {
     set_up["chromium"] = json!(chromium);
     let foreign = api.bucket(&json!({"corsOrigins": ["https://one.example.org"]})).await?;
     set_up["foreign"] = json!(foreign);
-    run_with(&program, "browser.mjs", &set_up, 37).await?;
+    run_with(&program, "browser.mjs", &set_up, 38).await?;
     nothing_is_left_after_the_worker(&api, &bucket).await?;
     nothing_is_left(&api, &foreign).await
 }

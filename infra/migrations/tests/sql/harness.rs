@@ -226,7 +226,7 @@ impl Db {
             (
                 // Of a bucket that is there: with a bucket its versions are forgotten, and its events stay.
                 "an event has no commit",
-                "select count(*) from holdfast.outbox e where e.kind like 'object.%' and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
+                "select count(*) from holdfast.outbox e where e.kind like 'object.%' and exists (select from holdfast.bucket b where b.name = e.bucket) and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
             ),
             (
                 "an object's events are not numbered",
