@@ -148,7 +148,7 @@ fn primary(meta: &[u8], file: u64) -> Result<((u32, u32), Vec<Picture>), Fault> 
         if own.0 > size.0 || own.1 > size.1 {
             return Err(Fault::Dimensions("the AVIF has a picture larger than itself"));
         }
-        let (at, length) = starts.iter().find(|it| it.0 == item).map(|it| it.1).ok_or(NONE)?;
+        let Start { at, length, .. } = *starts.iter().find(|it| it.item == item).ok_or(NONE)?;
         pictures.push(Picture { at, length, size: own });
     }
     pictures.sort_by_key(|picture| picture.at);
@@ -178,12 +178,15 @@ fn coded_items(mut infos: Content<'_>) -> Result<Vec<u64>, Fault> {
     Ok(coded)
 }
 
+/// Where an item begins, and how much of it lies there.
+struct Start {
+    item: u64,
+    at: u64,
+    length: u64,
+}
+
 /// Where the first bytes of these items lie, and how many; all of every item have to lie in the file.
-fn places_of(
-    mut places: Content<'_>,
-    items: &[u64],
-    file: u64,
-) -> Result<Vec<(u64, (u64, u64))>, Fault> {
+fn places_of(mut places: Content<'_>, items: &[u64], file: u64) -> Result<Vec<Start>, Fault> {
     let version = places.version()?;
     let (sizes, more) = (places.number(1)?, places.number(1)?);
     let width = |bits: u64| match bits & 15 {
@@ -218,7 +221,7 @@ fn places_of(
                 return Err(Fault::Truncated);
             }
             if let (true, 0, Some(at)) = (wanted, extent, at) {
-                found.push((item, (at, length)));
+                found.push(Start { item, at, length });
             }
         }
     }
