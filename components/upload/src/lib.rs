@@ -1,7 +1,6 @@
 //! `/v1/upload/{bucket}`: a raw body becomes the current version of an object, or the files of a form do. Below
 //! `/v1/t/{token}` an upload token stands for a bearer token.
 
-mod answer;
 mod form;
 
 use holdfast_core::error::Error;
@@ -12,6 +11,7 @@ use holdfast_platform::body::UploadBody;
 use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
+use holdfast_platform::stored;
 use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::path::Target;
 use holdfast_web::upload_request;
@@ -51,7 +51,7 @@ async fn put(
     upload.idempotency_key =
         IdempotencyKey::from_headers(&inbound.headers)?.map(|key| key.as_str().to_owned());
     let uploaded = store(context, &upload, UploadBody::Whole(inbound.body)).await?;
-    answer::one(context, &upload, &uploaded)
+    stored::uploaded(context, &upload, &uploaded)
 }
 
 /// The write protocol, for one body.

@@ -116,6 +116,8 @@ begin
                 when the_grant.created_by is distinct from p_sub then 'grant.creator'
                 when the_grant.bucket <> p_bucket then 'grant.bucket'
                 when not starts_with(p_key, the_grant.key) then 'grant.prefix'
+                when not holdfast.may(p_sub, p_roles, p_scopes, 'share', the_bucket.owner, the_bucket.policy, null)
+                    then 'policy.sharers'
             end;
             if rule is not null then
                 outcome := 'AccessDenied';
@@ -211,6 +213,11 @@ begin
         end if;
         if charge > room.bytes then
             outcome := 'QuotaExceeded'; rule := room.rule;
+            exit checks;
+        end if;
+        if room.objects = 0 and not exists (
+            select from holdfast.version v where v.object_id = the_object.id and v.state = 'live') then
+            outcome := 'QuotaExceeded'; rule := 'policy.quotaObjects';
             exit checks;
         end if;
 

@@ -165,7 +165,10 @@ begin
         where v.id = p_version;
         update holdfast.object o
         set owner    = the_version.owner,
-            sequence = o.sequence + 1
+            sequence = o.sequence + 1,
+            live     = true,
+            -- An object that comes anew has not the tags of the one that was deleted.
+            tags     = case when former.id is null then '{}' else o.tags end
         where o.id = the_object.id;
 
         insert into holdfast.usage_delta

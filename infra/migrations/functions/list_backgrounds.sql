@@ -35,6 +35,7 @@ begin
           and o.key = holdfast.background_key(p_id)
           and o.owner = (opened.the_template).owner
           and v.state in ('live', 'superseded', 'trashed')
+          and not v.erased
           and (p_before is null or v.id < p_before)
         order by v.id desc
         limit p_limit;

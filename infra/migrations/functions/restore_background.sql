@@ -46,6 +46,7 @@ begin
         where v.id = p_version
           and v.object_id = the_object.id
           and v.state in ('live', 'superseded', 'trashed')
+          and not v.erased
         for update of v;
         if not found then
             outcome := 'NoSuchVersion'; rule := 'version';
@@ -76,7 +77,7 @@ begin
             due_at      = null,
             deleted_by  = null
         where v.id = p_version;
-        update holdfast.object o set sequence = o.sequence + 1 where o.id = the_object.id;
+        update holdfast.object o set sequence = o.sequence + 1, live = true where o.id = the_object.id;
 
         insert into holdfast.usage_delta
             (bucket, owner, live_bytes, live_objects, retained_bytes, retained_objects)

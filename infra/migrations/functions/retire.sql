@@ -1,6 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants, API keys and templates that ended long ago, the parts of uploads that ended, old rows of
--- the access log. Returns how many rows went.
+-- idempotency keys, grants, API keys, templates and batches that ended long ago, the parts of uploads that ended, what
+-- folders were renamed long ago, old rows of the access log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -88,6 +88,28 @@ begin
     get diagnostics gone = row_count;
     total := total + gone;
 
+    -- What moved goes before its job: so a folder of any size goes in batches.
+    delete from holdfast.rename_item i
+    where (i.job, i.version) in (
+        select old.job, old.version
+        from holdfast.rename_item old
+             join holdfast.rename_job j on j.id = old.job
+        where j.created_at < ended_before
+        limit p_limit);
+    get diagnostics gone = row_count;
+    total := total + gone;
+    delete from holdfast.rename_job j
+    where j.id in (
+        select old.id
+        from holdfast.rename_job old
+        where old.created_at < ended_before
+          and not exists (select from holdfast.rename_item i where i.job = old.id)
+        order by old.created_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
     delete from holdfast.upload_part p
     where (p.version, p.part_number) in (
         select q.version, q.part_number
@@ -97,6 +119,22 @@ begin
         where s.expires_at < parted_before
           and v.state <> 'pending'
         limit p_limit);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.batch_record r
+    where (r.batch, r.record) in (
+        select q.batch, q.record
+        from holdfast.batch b
+             join holdfast.batch_record q on q.batch = b.id
+        where b.swept_at < ended_before
+        limit p_limit);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.batch b
+    where b.swept_at < ended_before
+      and not exists (select from holdfast.batch_record r where r.batch = b.id);
     get diagnostics gone = row_count;
     total := total + gone;
 

@@ -85,7 +85,7 @@ begin
             exit checks;
         end if;
 
-        purge_after := holdfast.keep_until(the_bucket.policy, at, the_version.pinned_until);
+        purge_after := holdfast.keep_until(the_bucket.policy, at, the_version.pinned_until, 'trashed');
         update holdfast.version v
         set state       = 'trashed',
             replaced_at = at,
@@ -93,7 +93,8 @@ begin
             deleted_by  = p_sub
         where v.id = the_version.id;
         update holdfast.object o
-        set sequence = o.sequence + 1
+        set sequence = o.sequence + 1,
+            live     = false
         where o.id = the_object.id;
 
         insert into holdfast.usage_delta

@@ -16,6 +16,9 @@ pub(crate) struct Cli {
     /// Only this measurement; may be repeated.
     #[arg(long, value_enum, value_name = "NAME")]
     only: Vec<Measurement>,
+    /// Only the steps of the database, at 10 thousand and at 1 million objects.
+    #[arg(long, conflicts_with = "only")]
+    pub(crate) metadata: bool,
     /// Rounds per side of every comparison [default: 5, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
@@ -59,13 +62,22 @@ pub(crate) enum Measurement {
     ColdImage,
     /// An instance's start, estimated from outside.
     Instantiate,
+    /// Lists, stat, resolve, begin and commit at 10 thousand and at 1 million objects.
+    Metadata,
 }
 
 impl Cli {
-    /// The chosen measurements; without a choice all of them.
+    /// The chosen measurements; without a choice all of them but `metadata`, which fills the database.
     pub(crate) fn measurements(&self) -> Vec<Measurement> {
+        if self.metadata {
+            return vec![Measurement::Metadata];
+        }
         let all = Measurement::value_variants().iter().copied();
-        all.filter(|one| self.only.is_empty() || self.only.contains(one)).collect()
+        let wanted = |one: &Measurement| match self.only.as_slice() {
+            [] => *one != Measurement::Metadata,
+            only => only.contains(one),
+        };
+        all.filter(wanted).collect()
     }
 }
 
@@ -76,7 +88,8 @@ mod tests {
     #[test]
     fn only_chooses_and_keeps_the_order() {
         let chosen = |args: &[&str]| Cli::parse_from(args).measurements();
-        assert_eq!(chosen(&["bench"]).len(), Measurement::value_variants().len());
+        assert_eq!(chosen(&["bench"]).len(), Measurement::value_variants().len() - 1);
+        assert_eq!(chosen(&["bench", "--metadata"]), [Measurement::Metadata]);
         assert_eq!(
             chosen(&["bench", "--only", "small-get", "--only", "memory"]),
             [Measurement::Memory, Measurement::SmallGet]

@@ -2,6 +2,9 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod adopt;
+mod batches;
+mod buckets;
 mod clients;
 mod conformance;
 mod content;
@@ -14,6 +17,8 @@ mod identity;
 mod issuer;
 mod multipart;
 mod objects;
+mod objects_change;
+mod objects_list;
 mod outage;
 mod presign;
 mod raw;
@@ -44,9 +49,12 @@ fn main() -> Result<ExitCode> {
     options.variables.extend(reconcile::variables());
     let stack = Arc::new(runtime.block_on(Stack::start(options))?);
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
+    batches::register(&mut suite);
     upload::register(&mut suite);
     download::register(&mut suite);
     identity::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     conformance::register(&mut suite);
     content::register(&mut suite);
     cors::register(&mut suite);
@@ -59,6 +67,8 @@ fn main() -> Result<ExitCode> {
     readme::register(&mut suite)?;
     multipart::register(&mut suite);
     objects::register(&mut suite);
+    objects_change::register(&mut suite);
+    objects_list::register(&mut suite);
     repeats::register(&mut suite);
     shares::register(&mut suite);
     templates::register(&mut suite);

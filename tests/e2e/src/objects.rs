@@ -1,4 +1,4 @@
-//! `DELETE /v1/objects/{bucket}/{key...}`.
+//! `DELETE /v1/objects/{bucket}/{key...}`: soft, and for good.
 
 use anyhow::{Result, ensure};
 use reqwest::RequestBuilder;
@@ -9,6 +9,7 @@ use crate::harness::{Api, Suite, expect, json_of, refused};
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("a_deleted_file_is_gone_and_kept_in_the_trash", deleted);
     suite.add("a_deletion_is_refused_with_the_right_code", refusals);
+    suite.add("what_is_deleted_for_good_cannot_be_restored", for_good);
 }
 
 /// A deletion by the bearer of `token`.
@@ -46,6 +47,38 @@ async fn deleted(api: Api) -> Result<()> {
     Ok(())
 }
 
+async fn for_good(api: Api) -> Result<()> {
+    let path = "documents/objects/for-good";
+    let first = json_of(api.put(path, "first"), 201).await?;
+    let second = json_of(api.put(path, "second"), 200).await?;
+    json_of(delete(&api, path, &api.alice), 200).await?;
+    let third = json_of(api.put(path, "third"), 201).await?;
+
+    let one = format!("{path}?permanent=true&version={}", text(&first, "version"));
+    refused(delete(&api, &one, &api.bob), 404, "NoSuchKey").await?;
+    let answer = json_of(delete(&api, &one, &api.alice), 200).await?;
+    ensure!(answer["permanent"] == true && answer["versions"] == 1, "{answer}");
+    refused(delete(&api, &one, &api.alice), 404, "NoSuchVersion").await?;
+    ensure!(expect(api.get(path), 200).await?.text().await? == "third");
+
+    let all = format!("{path}?permanent=true");
+    let other = delete(&api, &all, &api.alice).header("if-match", "\"other\"");
+    refused(other, 412, "PreconditionFailed").await?;
+    let answer = json_of(delete(&api, &all, &api.alice), 200).await?;
+    ensure!(answer["versions"] == 2 && answer["version"] == third["version"], "{answer}");
+    refused(api.get(path), 404, "NoSuchKey").await?;
+    refused(delete(&api, &all, &api.alice), 404, "NoSuchKey").await?;
+    let url = format!("{}/v1/objects/documents", api.url);
+    for version in [&first, &second, &third] {
+        let restore = serde_json::json!({
+            "operation": "restore", "key": "objects/for-good", "version": version["version"],
+        });
+        let restore = api.client.post(&url).bearer_auth(&api.alice).json(&restore);
+        refused(restore, 404, "NoSuchVersion").await?;
+    }
+    Ok(())
+}
+
 async fn refusals(api: Api) -> Result<()> {
     let put = json_of(api.put("documents/objects/kept", "x"), 201).await?;
     expect(api.put("assets/objects/kept", "x"), 201).await?;
@@ -60,9 +93,16 @@ async fn refusals(api: Api) -> Result<()> {
     refused(by_alice("documents/objects/missing"), 404, "NoSuchKey").await?;
     refused(by_alice("nowhere/x"), 404, "NoSuchBucket").await?;
     refused(by_alice("A/x"), 400, "InvalidBucketName").await?;
-    refused(by_alice("documents"), 400, "InvalidArgument").await?;
+    refused(by_alice("documents"), 405, "MethodNotAllowed").await?;
     let url = format!("{}/v1/objects/documents/objects/kept", api.url);
-    refused(api.client.put(&url).bearer_auth(&api.alice), 405, "MethodNotAllowed").await?;
+    refused(api.client.post(&url).bearer_auth(&api.alice), 405, "MethodNotAllowed").await?;
+    // A parameter that is misspelled deletes nothing.
+    for query in ["permanent=yes", "permanant=true", "tag", "version=x&permanent=true"] {
+        let query = by_alice(&format!("documents/objects/kept?{query}"));
+        refused(query, 400, "InvalidArgument").await?;
+    }
+    let version = format!("documents/objects/kept?version={}", text(&put, "version"));
+    refused(by_alice(&version), 400, "InvalidArgument").await?;
 
     let conditional =
         |name: &str, value: &str| by_alice("documents/objects/kept").header(name, value);

@@ -1,5 +1,6 @@
 //! The one table of errors: a code, its HTTP status, and what the client may read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Error codes. The S3 name where S3 has one, so that S3 clients know what to do.
@@ -11,8 +12,12 @@ pub enum Code {
     AccessDenied,
     /// The digest or length of what arrived is not what was declared.
     BadDigest,
-    /// The bucket is being deleted.
+    /// The bucket's name is taken: by somebody else's, by one with another policy, or in the store.
+    BucketAlreadyExists,
+    /// The bucket is being made or deleted.
     BucketNotActive,
+    /// The bucket holds something; `counts` says what.
+    BucketNotEmpty,
     /// The body of a PATCH is not what its Upload-Checksum says.
     ChecksumMismatch,
     /// The body is larger than the limit named by `rule`.
@@ -45,6 +50,8 @@ pub enum Code {
     InvalidPartOrder,
     /// The range starts behind the end.
     InvalidRange,
+    /// A tag is not valid, or there are too many.
+    InvalidTag,
     /// The bearer token is malformed, not signed by its issuer, or not for us; the API key is unknown or revoked.
     InvalidToken,
     /// The key is longer than 1,024 bytes or a segment of it longer than the store takes.
@@ -61,12 +68,16 @@ pub enum Code {
     MissingContentLength,
     /// There is no such API key, or it is not for this principal to know.
     NoSuchApiKey,
+    /// There is no such batch, or it is not for this principal to know.
+    NoSuchBatch,
     /// There is no such bucket.
     NoSuchBucket,
     /// There is no such signed URL, share link or upload token, or it is not for this principal to know.
     NoSuchGrant,
     /// There is no such object, or it is not for this principal to know.
     NoSuchKey,
+    /// There is no such renaming of a folder, or it is not for this principal to know.
+    NoSuchRename,
     /// There is no such route.
     NoSuchRoute,
     /// There is no such template, or it is not for this principal to know.
@@ -103,10 +114,12 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 51] = [
         Self::AccessDenied,
         Self::BadDigest,
+        Self::BucketAlreadyExists,
         Self::BucketNotActive,
+        Self::BucketNotEmpty,
         Self::ChecksumMismatch,
         Self::EntityTooLarge,
         Self::EntityTooSmall,
@@ -123,6 +136,7 @@ impl Code {
         Self::InvalidPart,
         Self::InvalidPartOrder,
         Self::InvalidRange,
+        Self::InvalidTag,
         Self::InvalidToken,
         Self::KeyTooLongError,
         Self::MalformedForm,
@@ -131,9 +145,11 @@ impl Code {
         Self::MissingAuthentication,
         Self::MissingContentLength,
         Self::NoSuchApiKey,
+        Self::NoSuchBatch,
         Self::NoSuchBucket,
         Self::NoSuchGrant,
         Self::NoSuchKey,
+        Self::NoSuchRename,
         Self::NoSuchRoute,
         Self::NoSuchTemplate,
         Self::NoSuchUpload,
@@ -158,7 +174,9 @@ impl Code {
         match self {
             Self::AccessDenied => "AccessDenied",
             Self::BadDigest => "BadDigest",
+            Self::BucketAlreadyExists => "BucketAlreadyExists",
             Self::BucketNotActive => "BucketNotActive",
+            Self::BucketNotEmpty => "BucketNotEmpty",
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::EntityTooLarge => "EntityTooLarge",
             Self::EntityTooSmall => "EntityTooSmall",
@@ -175,6 +193,7 @@ impl Code {
             Self::InvalidPart => "InvalidPart",
             Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
+            Self::InvalidTag => "InvalidTag",
             Self::InvalidToken => "InvalidToken",
             Self::KeyTooLongError => "KeyTooLongError",
             Self::MalformedForm => "MalformedPOSTRequest",
@@ -183,9 +202,11 @@ impl Code {
             Self::MissingAuthentication => "MissingAuthentication",
             Self::MissingContentLength => "MissingContentLength",
             Self::NoSuchApiKey => "NoSuchApiKey",
+            Self::NoSuchBatch => "NoSuchBatch",
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
+            Self::NoSuchRename => "NoSuchRename",
             Self::NoSuchRoute => "NoSuchRoute",
             Self::NoSuchTemplate => "NoSuchTemplate",
             Self::NoSuchUpload => "NoSuchUpload",
@@ -217,22 +238,27 @@ impl Code {
             | Self::InvalidDigest
             | Self::InvalidPart
             | Self::InvalidPartOrder
+            | Self::InvalidTag
             | Self::KeyTooLongError
             | Self::MalformedForm
             | Self::MetadataTooLarge => 400,
             Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
             Self::AccessDenied | Self::QuotaExceeded => 403,
             Self::NoSuchApiKey
+            | Self::NoSuchBatch
             | Self::NoSuchBucket
             | Self::NoSuchGrant
             | Self::NoSuchKey
+            | Self::NoSuchRename
             | Self::NoSuchRoute
             | Self::NoSuchTemplate
             | Self::NoSuchUpload
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::BucketNotActive
+            Self::BucketAlreadyExists
+            | Self::BucketNotActive
+            | Self::BucketNotEmpty
             | Self::IdempotencyKeyInUse
             | Self::NotRevocable
             | Self::NotUploaded
@@ -259,7 +285,9 @@ impl Code {
         match self {
             Self::AccessDenied => "Access denied",
             Self::BadDigest => "The content does not match its digest",
-            Self::BucketNotActive => "The bucket is being deleted",
+            Self::BucketAlreadyExists => "The bucket exists already",
+            Self::BucketNotActive => "The bucket is being made or deleted",
+            Self::BucketNotEmpty => "The bucket is not empty",
             Self::ChecksumMismatch => "The content does not match its checksum",
             Self::EntityTooLarge => "The content is too large",
             Self::EntityTooSmall => "A part is too small",
@@ -276,6 +304,7 @@ impl Code {
             Self::InvalidPart => "A part is missing or another one",
             Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
+            Self::InvalidTag => "A tag is not valid",
             Self::InvalidToken => "Invalid token",
             Self::KeyTooLongError => "The key is too long",
             Self::MalformedForm => "The form is malformed",
@@ -284,9 +313,11 @@ impl Code {
             Self::MissingAuthentication => "Authentication is required",
             Self::MissingContentLength => "A Content-Length is required",
             Self::NoSuchApiKey => "No such API key",
+            Self::NoSuchBatch => "No such batch",
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
+            Self::NoSuchRename => "No such renaming",
             Self::NoSuchRoute => "No such route",
             Self::NoSuchTemplate => "No such template",
             Self::NoSuchUpload => "No such upload",
@@ -330,6 +361,8 @@ pub struct Error {
     pub allow: &'static [&'static str],
     /// The size that a 416 tells, in bytes.
     pub size: Option<u64>,
+    /// What there is, and how much of it, where that is the reason.
+    pub counts: BTreeMap<String, u64>,
     /// For the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -356,6 +389,7 @@ impl Error {
             retry_after_seconds,
             allow: &[],
             size: None,
+            counts: BTreeMap::new(),
             source: None,
         }
     }
@@ -378,6 +412,13 @@ impl Error {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
+        self
+    }
+
+    /// Tells what there is, and how much of it.
+    #[must_use]
+    pub fn counts(mut self, counts: BTreeMap<String, u64>) -> Self {
+        self.counts = counts;
         self
     }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join;
+use holdfast_core::copy::CopyingStore;
 use holdfast_core::digest::base64;
 use holdfast_core::error::{Code, Error};
 use holdfast_core::ports::{Blobs, Body, Looked, Stored, Target, Verify};
 use holdfast_s3::{
-    Action, Checksum, ChecksumAlgorithm, CreateBucket, DeleteObject, GetObject, HeadBucket,
-    HeadObject, ListObjectsV2, ListObjectsV2Page, PutObject, Signer, parse_error,
+    Action, Checksum, ChecksumAlgorithm, CopyObject, CreateBucket, DeleteObject, GetObject,
+    HeadBucket, HeadObject, ListObjectsV2, ListObjectsV2Page, PutObject, Signer, parse_error,
 };
 use time::OffsetDateTime;
 use wasip3::http::client;
@@ -35,9 +36,12 @@ const PUMP_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the store may refuse to take the next chunk.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// The most of a listing that is read, in bytes: its entries have less than a kilobyte each. One that is cut off
-/// is an error and never a shorter page.
-pub(crate) const LISTING_BYTES: usize = 2 * 1_024 * 1_024;
+/// A copy within the store is given this long for its size, at the least: bytes a second.
+const COPIED_BYTES_PER_SECOND: u64 = 4 * 1_024 * 1_024;
+
+/// The most of a listing that is read, in bytes: a thousand entries whose keys have 1,024 bytes, each written as three, and
+/// less than a kilobyte beside them. One that is cut off is an error and never a shorter page.
+pub(crate) const LISTING_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// The most of an error body that is read, in bytes.
 pub(crate) const ERROR_BODY_BYTES: usize = 16 * 1_024;
@@ -321,6 +325,33 @@ impl Blobs for S3Blobs<'_> {
             200 | 204 | 404 => Ok(()),
             _ => Err(refused(&answer)),
         }
+    }
+}
+
+impl CopyingStore for S3Blobs<'_> {
+    async fn copy(&self, from: Target<'_>, to: Target<'_>, size: u64) -> Result<(), Error> {
+        let action = CopyObject {
+            bucket: to.bucket,
+            key: to.s3_key,
+            source_bucket: from.bucket,
+            source_key: from.s3_key,
+        };
+        let limit = ANSWER_LIMIT + Duration::from_secs(size / COPIED_BYTES_PER_SECOND);
+        retry(async || {
+            let signed = self.signer.sign(&action, OffsetDateTime::now_utc());
+            let sent = self.outgoing(&signed, limit).send_bytes(None).await;
+            let response = sent.map_err(|failure| match failure {
+                Failure::Ours(error) => Retry::Never(error),
+                Failure::Transport(_) => Retry::MayHelp(failure.into_error(STORE)),
+            })?;
+            let answer = finish(response, ERROR_BODY_BYTES).await.map_err(Retry::MayHelp)?;
+            match CopyObject::parse(answer.status, &answer.body) {
+                Ok(_) => Ok(()),
+                Err(error) if error.is_transient() => Err(Retry::MayHelp(refused(&answer))),
+                Err(_) => Err(Retry::Never(refused(&answer))),
+            }
+        })
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use holdfast_core::error::Error;
-use holdfast_core::limits::{LEASE_SECONDS, TICK_BATCH};
+use holdfast_core::limits::{FOLD_BATCH, LEASE_SECONDS, TICK_BATCH};
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use holdfast_core::ports::{
     Allowed, Begin, Begun, Caller, Catalog, Charge, Commit, Committed, Resolved,
@@ -75,7 +75,7 @@ impl<'a> PgCatalog<'a> {
     /// # Errors
     /// The database's.
     pub async fn count(&self, step: CountStep) -> Result<i64, Error> {
-        let mut row = self.row(step.statement(), vec![ParameterValue::Int32(TICK_BATCH)]).await?;
+        let mut row = self.row(step.statement(), vec![ParameterValue::Int32(step.limit())]).await?;
         Ok(row.integer(0)?.unwrap_or_default())
     }
 
@@ -151,6 +151,10 @@ pub struct Claimed {
 pub enum CountStep {
     /// Folds usage deltas into their totals.
     Fold,
+    /// Folds the counters of batches, and tells which are through.
+    FoldBatches,
+    /// Moves the cards of deleted batches to the trash.
+    SweepBatches,
     /// Gives outbox rows their position.
     Sequence,
     /// Forgets rows that nothing needs any more.
@@ -161,8 +165,18 @@ impl CountStep {
     fn statement(self) -> &'static str {
         match self {
             Self::Fold => "select holdfast.fold($1)",
+            Self::FoldBatches => "select holdfast.fold_batches($1, null)",
+            Self::SweepBatches => "select holdfast.sweep_batches($1, null)",
             Self::Sequence => "select holdfast.sequence($1)",
             Self::Retire => "select holdfast.retire($1, null)",
+        }
+    }
+
+    /// How many rows it takes, at the most.
+    fn limit(self) -> i32 {
+        match self {
+            Self::FoldBatches => FOLD_BATCH,
+            Self::Fold | Self::SweepBatches | Self::Sequence | Self::Retire => TICK_BATCH,
         }
     }
 }

@@ -5,11 +5,15 @@
 //! for another one of the same instance.
 
 pub mod access;
+pub mod adopt;
 pub mod api_keys;
 pub mod app;
+pub mod archive;
+pub mod batches;
 pub mod blobs;
 pub mod body;
 pub mod bucket_cors;
+pub mod buckets;
 pub mod catalog;
 pub mod clock;
 mod content;

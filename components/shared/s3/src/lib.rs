@@ -20,11 +20,11 @@ mod signer;
 mod sigv4;
 
 pub use actions::{
-    AbortMultipartUpload, Action, CompleteMultipartUpload, CorsRule, CreateBucket,
-    CreateMultipartUpload, DeleteBucketCors, DeleteObject, GetBucketCors, GetObject, HeadBucket,
-    HeadObject, ListMultipartUploads, ListObjectsV2, ListObjectsV2Page, ListObjectsV2ParseError,
-    ListParts, ListPartsPage, MAX_PART_NUMBER, ObjectEntry, PartEntry, PartNumber, PutBucketCors,
-    PutObject, UploadEntry, UploadPart,
+    AbortMultipartUpload, Action, CompleteMultipartUpload, CopyObject, CorsRule, CreateBucket,
+    CreateMultipartUpload, DeleteBucket, DeleteBucketCors, DeleteObject, GetBucketCors, GetObject,
+    HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2, ListObjectsV2Page,
+    ListObjectsV2ParseError, ListParts, ListPartsPage, MAX_PART_NUMBER, ObjectEntry, PartEntry,
+    PartNumber, PutBucketCors, PutObject, UploadEntry, UploadPart,
 };
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use credentials::Credentials;

@@ -50,6 +50,27 @@ pub fn from_headers(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Err
     Ok(metadata)
 }
 
+/// The same of a JSON object: `{"name": "value"}`, names without the prefix.
+///
+/// # Errors
+/// * [`Code::InvalidArgument`]: a name that no header can have, or a value with control characters.
+/// * [`Code::MetadataTooLarge`]: more than [`MAX_METADATA_BYTES`].
+pub fn from_json(members: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in members {
+        let header = HeaderName::try_from(format!("{PREFIX}{name}"));
+        let header =
+            header.ok().filter(|header| !headers.contains_key(header)).ok_or_else(|| {
+                let message = format!("{name:?} is no name of user metadata, or it is there twice");
+                Error::new(Code::InvalidArgument, message)
+            })?;
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| header::malformed(&header, "has control characters"))?;
+        headers.append(header, value);
+    }
+    from_headers(&headers)
+}
+
 /// Appends user metadata to a response. What no header can carry is left out.
 pub fn to_headers(metadata: &BTreeMap<String, String>, headers: &mut HeaderMap) {
     for (name, value) in metadata {
@@ -103,6 +124,21 @@ mod tests {
         let wanted = [("color", "blue,green"), ("empty", ""), ("name", "gr\u{fc}n")];
         let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(metadata.expect("valid"), BTreeMap::from(wanted));
+    }
+
+    #[test]
+    fn of_json_it_is_what_headers_would_say() {
+        let of = |pairs: &[(&str, &str)]| {
+            from_json(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+        };
+        let metadata = of(&[("Color", "blau ü"), ("n", "")]).expect("valid");
+        assert_eq!(metadata["color"], "blau ü");
+        for bad in [&[("a b", "x")][..], &[("", "x")], &[("a", "x\ny")], &[("A", "1"), ("a", "2")]]
+        {
+            assert_eq!(of(bad).expect_err("refused").code, Code::InvalidArgument, "{bad:?}");
+        }
+        let long = "x".repeat(MAX_METADATA_BYTES);
+        assert_eq!(of(&[("a", &long)]).expect_err("too large").code, Code::MetadataTooLarge);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 mod access;
+mod adopt;
+mod batches;
+mod buckets;
 mod constraints;
 mod cors;
 mod deletion;
@@ -14,8 +17,11 @@ mod harness;
 mod held;
 mod idempotency;
 mod keys;
+mod lifecycle;
 mod migrating;
+mod moving;
 mod multipart;
+mod objects;
 mod permission;
 mod quota;
 mod races;
@@ -40,6 +46,9 @@ fn main() -> Result<ExitCode> {
 
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
+    batches::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     constraints::register(&mut suite);
     cors::register(&mut suite);
     deletion::register(&mut suite);
@@ -49,8 +58,11 @@ fn main() -> Result<ExitCode> {
     held::register(&mut suite);
     idempotency::register(&mut suite);
     keys::register(&mut suite);
+    lifecycle::register(&mut suite);
     migrating::register(&mut suite);
+    moving::register(&mut suite);
     multipart::register(&mut suite);
+    objects::register(&mut suite);
     permission::register(&mut suite);
     quota::register(&mut suite);
     races::register(&mut suite);

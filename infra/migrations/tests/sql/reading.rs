@@ -143,8 +143,8 @@ async fn resolve_answers_with_what_was_committed(db: Db) -> Result<()> {
 /// Fills the tables, so that a scan would show, and counts what one call reads.
 const FILL: &str = "
     with objects as (
-        insert into holdfast.object (bucket, key, owner, sequence, created_at)
-        select 'documents', 'fill/' || n, 'alice', 2, now()
+        insert into holdfast.object (bucket, key, owner, sequence, live, created_at)
+        select 'documents', 'fill/' || n, 'alice', 2, true, now()
         from generate_series(1, 20000) n
         returning id
     ), versions as (

@@ -9,6 +9,7 @@ mod large_put;
 mod large_put_chunked;
 mod latency;
 mod memory;
+mod metadata;
 mod multipart;
 mod presign;
 mod size;
@@ -64,5 +65,6 @@ async fn one(bench: &Bench, measurement: Measurement) -> Result<Table> {
         Measurement::Presign => presign::measure(bench).await,
         Measurement::ColdImage => cold_image::measure(bench).await,
         Measurement::Instantiate => instantiate::measure(bench).await,
+        Measurement::Metadata => metadata::measure(bench).await,
     }
 }

@@ -8,8 +8,10 @@ use crate::{Credentials, Endpoint, PresignError, Request, SignedRequest, signer:
 
 mod abort_multipart_upload;
 mod complete_multipart_upload;
+mod copy_object;
 mod create_bucket;
 mod create_multipart_upload;
+mod delete_bucket;
 mod delete_bucket_cors;
 mod delete_object;
 mod get_bucket_cors;
@@ -26,8 +28,10 @@ mod upload_part;
 
 pub use abort_multipart_upload::AbortMultipartUpload;
 pub use complete_multipart_upload::CompleteMultipartUpload;
+pub use copy_object::CopyObject;
 pub use create_bucket::CreateBucket;
 pub use create_multipart_upload::CreateMultipartUpload;
+pub use delete_bucket::DeleteBucket;
 pub use delete_bucket_cors::DeleteBucketCors;
 pub use delete_object::DeleteObject;
 pub use get_bucket_cors::GetBucketCors;
