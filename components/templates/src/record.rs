@@ -46,7 +46,11 @@ pub(crate) async fn list(context: &Context, inbound: &Inbound) -> Result<Respons
     let query = Query::parse(Some(&inbound.query))?;
     let whose = match (query.get("owner")?, query.get("all")?) {
         (None, None | Some("false")) => Whose::Mine,
-        (Some(owner), None | Some("false")) if !owner.is_empty() => Whose::Of(owner.to_owned()),
+        (Some(owner), None | Some("false"))
+            if !owner.is_empty() && !owner.chars().any(char::is_control) =>
+        {
+            Whose::Of(owner.to_owned())
+        }
         (None, Some("true")) => Whose::All,
         _ => {
             let message = "owner is a name, all is true or false, and they do not go together";

@@ -322,7 +322,7 @@ async fn whose(api: Api) -> Result<()> {
         let all = json_of(list(&format!("{query}&limit=200"), &admin), 200).await?;
         ensure!(all.to_string().contains(&id), "{all}");
     }
-    for query in ["?owner=", "?all=1", "?all=true&owner=alice", "?cursor=x"] {
+    for query in ["?owner=", "?owner=a%00", "?all=1", "?all=true&owner=alice", "?cursor=x"] {
         refused(list(query, &admin), 400, "InvalidArgument").await?;
     }
     // What an admin puts is its owner's.

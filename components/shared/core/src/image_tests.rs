@@ -204,6 +204,17 @@ fn an_avif_whose_boxes_lie_is_none() {
     let size = find(&avif, b"ispe");
     assert_eq!(rule(&with("plain.avif", size + 8, &[0; 4])), "image.dimensions");
     assert_eq!(rule(&with("plain.avif", size, b"ispx")), "image.dimensions");
+    // Another size than that of the stream, which is what a decoder makes room for.
+    for name in ["plain.avif", "alpha.avif", "animated.avif"] {
+        let size = find(&named(name), b"ispe");
+        for side in [[0, 0, 0, 1], [0, 0, 1, 0]] {
+            assert_eq!(rule(&with(name, size + 8, &side)), "image.dimensions", "{name}");
+            assert_eq!(rule(&with(name, size + 12, &side)), "image.dimensions", "{name}");
+        }
+    }
+    // A picture that is put together of others.
+    let kind = find(&avif, b"av01");
+    assert_eq!(rule(&with("plain.avif", kind, b"grid")), "image.format");
     // An end that is where the file ends, whatever is there.
     let data = find(&avif, b"mdat");
     assert_eq!(rule(&with("plain.avif", data - 4, &[0; 4])), "image.format");
