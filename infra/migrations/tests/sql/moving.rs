@@ -39,6 +39,7 @@ pub(crate) fn register(suite: &mut Suite) {
     );
     suite.add("one_of_64_moves", one_of_64_moves);
     suite.add("two_ways_at_once_by_64_never_deadlock", two_ways_at_once_by_64_never_deadlock);
+    suite.add("copy_or_purge_wins_never_both", copy_or_purge_wins_never_both);
     suite.add("a_random_mix_by_64_keeps_every_byte", a_random_mix_by_64_keeps_every_byte);
 }
 
@@ -623,6 +624,36 @@ async fn two_ways_at_once_by_64_never_deadlock(db: Db) -> Result<()> {
         Ok(())
     })
     .await?;
+    Ok(())
+}
+
+/// A copy of an earlier version beside the purge of it: its bytes stay, or it is not there any more.
+async fn copy_or_purge_wins_never_both(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    let mut old = Vec::new();
+    for n in 0..CALLERS / 2 {
+        old.push(store(&client, &format!("k{n}")).await?.version);
+        store(&client, &format!("k{n}")).await?;
+    }
+    let answers = db
+        .at_once(CALLERS, move |index, client| {
+            let (n, version) = (index / 2, old[index / 2]);
+            async move {
+                if index % 2 == 0 {
+                    let sql = format!("select outcome, rule from holdfast.copy_object('documents', 'k{n}', '{version}', 'c{n}', gen_random_uuid(), null, false, null, null, {WHO}, null, null, {WHERE})");
+                    return Ok((call(&client, &sql).await?.outcome, Vec::new()));
+                }
+                let sql = "select s3_key from holdfast.purge(2, clock_timestamp() + interval '25 hours') where delete_blob";
+                let rows = client.query(sql, &[]).await?;
+                Ok((String::new(), rows.iter().map(|row| row.get::<_, String>(0)).collect()))
+            }
+        })
+        .await?;
+    let copied = answers.iter().filter(|it| it.0 == "ok").count();
+    ensure!(answers.iter().all(|it| matches!(it.0.as_str(), "" | "ok" | "NoSuchVersion")));
+    let freed: Vec<String> = answers.into_iter().flat_map(|it| it.1).collect();
+    let live = "select count(*) from holdfast.version where state = 'live' and s3_key = any ($1)";
+    ensure!(client.query_one(live, &[&freed]).await?.get::<_, i64>(0) == 0, "{copied} copied");
     Ok(())
 }
 
