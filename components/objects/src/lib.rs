@@ -5,6 +5,7 @@
 //! query (`?versions`, `?tags`, `?metadata`), and what changes more than one is a document that is posted to the bucket.
 
 mod annotate;
+mod archive;
 mod copy;
 mod delete;
 mod list;
@@ -27,6 +28,9 @@ use wasip3::http::types::{Request, Response};
 
 const ROUTE: &str = "/v1/objects/";
 
+/// What is posted to behind a bucket.
+const ARCHIVE: &str = "archive";
+
 holdfast_platform::component!(handle);
 
 async fn handle(request: Request) -> Response {
@@ -42,6 +46,10 @@ async fn route(context: &Context, inbound: Inbound) -> Result<Response, Error> {
             Method::POST => operation::post(context, &bucket, inbound).await,
             _ => of_bucket(context, &bucket, &inbound).await,
         };
+    }
+    // No other operation on one object is a POST.
+    if target.key == ARCHIVE && inbound.method == Method::POST {
+        return archive::post(context, &BucketName::parse(&target.bucket)?, inbound).await;
     }
     inbound.allow(&["GET", "HEAD", "PUT", "DELETE"])?;
     let (bucket, key) = (BucketName::parse(&target.bucket)?, ObjectKey::parse(&target.key)?);

@@ -1,6 +1,7 @@
 //! `POST /internal/tick` and `POST /internal/reconcile`: what is done without a user, a bounded batch a call.
 
 mod bucket_cors;
+mod buckets;
 mod reconcile;
 mod tick;
 

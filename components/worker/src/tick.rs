@@ -4,6 +4,7 @@
 
 use futures_util::future::join_all;
 use holdfast_core::error::{Code, Error};
+use holdfast_core::limits::EXPIRE_BATCHES;
 use holdfast_core::multipart::Multipart;
 use holdfast_core::ports::{Blobs as _, Target};
 use holdfast_core::session::PartStore as _;
@@ -13,7 +14,7 @@ use holdfast_platform::catalog::{CountStep, PgCatalog, Sweep};
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::log;
 
-use crate::bucket_cors;
+use crate::{bucket_cors, buckets};
 
 /// Blobs that are deleted at once.
 const AT_ONCE: usize = 8;
@@ -23,8 +24,11 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let catalog = PgCatalog::new(&app.config.database_url);
     let blobs = app.blobs()?;
     let folded = catalog.count(CountStep::Fold).await?;
+    let folded_batches = catalog.count(CountStep::FoldBatches).await?;
+    let swept = catalog.count(CountStep::SweepBatches).await?;
     let sequenced = catalog.count(CountStep::Sequence).await?;
     let retired = catalog.count(CountStep::Retire).await?;
+    let (expired, let_go) = expire(&catalog).await?;
     let (settled, settle_failed) = settle(&catalog, &blobs).await?;
     let (reaped, reap_failed) = sweep(&catalog, &blobs, Sweep::Reap).await?;
     // Where the store refuses one kind it refuses the other: the next tick tries again.
@@ -32,17 +36,34 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
         0 => sweep(&catalog, &blobs, Sweep::Purge).await?,
         _ => (0, 0),
     };
+    let (buckets, bucket_failed) = buckets::settle(&catalog, &blobs).await?;
     let (told, cors_failed) = bucket_cors::tell(&catalog, &blobs, &app.config.cors_origins).await?;
     Ok(serde_json::json!({
         "settled": settled,
         "reaped": reaped,
         "purged": purged,
         "cors": told,
-        "failed": settle_failed + reap_failed + purge_failed + cors_failed,
+        "buckets": buckets,
+        "expired": expired,
+        "letGo": let_go,
+        "failed": settle_failed + reap_failed + purge_failed + bucket_failed + cors_failed,
         "folded": folded,
+        "foldedBatches": folded_batches,
+        "sweptCards": swept,
         "sequenced": sequenced,
         "retired": retired,
     }))
+}
+
+/// What the lifecycle of policies says: objects that went to the trash, and uploads in parts that the reaper gets.
+async fn expire(catalog: &PgCatalog<'_>) -> Result<(i64, i64), Error> {
+    let (mut objects, mut uploads) = (0, 0);
+    for _ in 0..EXPIRE_BATCHES {
+        let Some(batch) = catalog.expire().await? else { break };
+        objects += batch.objects;
+        uploads += batch.uploads;
+    }
+    Ok((objects, uploads))
 }
 
 /// Ends uploads in parts whose client asked for it and did not see it: as their creators, and as they wanted.

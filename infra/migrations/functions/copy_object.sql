@@ -67,6 +67,11 @@ begin
             exit checks;
         end if;
 
+        if (holdfast.template_at(p_bucket, p_to)).id is not null then
+            outcome := 'AccessDenied'; rule := 'template.background';
+            exit checks;
+        end if;
+
         made := holdfast.lock_objects(p_bucket, array[p_from, p_to], array[p_to], at);
 
         -- A call whose answer was lost has done all this already.
@@ -159,10 +164,20 @@ begin
             outcome := 'InvalidContentType'; rule := 'policy.allowedTypes';
             exit checks;
         end if;
+        select r.outcome, r.rule
+        into outcome, rule
+        from holdfast.image_refusal(
+            holdfast.image_limits(the_bucket.policy, false),
+            (select to_jsonb(i) from holdfast.image i where i.version = the_source.id)) r;
+        exit checks when outcome is not null;
         charged_to := coalesce(target.owner, p_sub);
         room := holdfast.room(p_bucket, charged_to, the_bucket.policy);
         if the_source.size_bytes > room.bytes then
             outcome := 'QuotaExceeded'; rule := room.rule;
+            exit checks;
+        end if;
+        if room.objects = 0 and the_former.id is null then
+            outcome := 'QuotaExceeded'; rule := 'policy.quotaObjects';
             exit checks;
         end if;
 
@@ -182,6 +197,10 @@ begin
              the_source.size_bytes, the_source.content_type, the_source.found_type, the_source.etag,
              the_source.crc64nvme, at, the_former.id is null)
         returning * into known;
+        insert into holdfast.image (version, format, width, height)
+        select p_version, i.format, i.width, i.height
+        from holdfast.image i
+        where i.version = the_source.id;
         update holdfast.object o
         set owner    = charged_to,
             sequence = o.sequence + 1,

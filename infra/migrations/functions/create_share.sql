@@ -47,6 +47,12 @@ begin
         resolved := holdfast.resolve(p_bucket, p_key, p_version, p_sub, p_roles, p_scopes, wanted.created_at);
         outcome := nullif(resolved.outcome, 'ok');
         reads := resolved.version;
+        if outcome is null and not (
+            select holdfast.may(p_sub, p_roles, p_scopes, 'share', b.owner, b.policy, resolved.owner)
+            from holdfast.bucket b
+            where b.name = p_bucket) then
+            outcome := 'AccessDenied'; rule := 'policy.sharers';
+        end if;
     end if;
     made := holdfast.make_grant(wanted, outcome, rule, reads, p_idempotency_key, p_fingerprint, p_ip, p_request_id);
     outcome := made.outcome; rule := made.rule; created_at_us := made.created_at_us; expires_at_us := made.expires_at_us;

@@ -47,6 +47,8 @@ begin
         outcome := 'NoSuchBucket'; rule := 'bucket';
     elsif not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy, null) then
         outcome := 'AccessDenied'; rule := 'bucket.write';
+    elsif not holdfast.may(p_sub, p_roles, p_scopes, 'share', the_bucket.owner, the_bucket.policy, null) then
+        outcome := 'AccessDenied'; rule := 'policy.sharers';
     elsif the_bucket.state <> 'active' then
         outcome := 'BucketNotActive'; rule := 'bucket.state';
     end if;

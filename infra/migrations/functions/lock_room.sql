@@ -4,9 +4,9 @@ create or replace function holdfast.lock_room(p_bucket text, p_owner text, p_pol
     language plpgsql volatile as
 $$
 begin
-    -- One lock a bucket does for both quotas: a bucket with a quota writes one at a time anyway, and
+    -- One lock a bucket does for all quotas: a bucket with a quota writes one at a time anyway, and
     -- owners of a bucket without one do not wait for each other.
-    if p_policy ->> 'quotaBytes' is not null then
+    if p_policy ->> 'quotaBytes' is not null or p_policy ->> 'quotaObjects' is not null then
         perform pg_advisory_xact_lock(hashtextextended('holdfast.quota/' || p_bucket, 0));
     elsif p_policy ->> 'ownerQuotaBytes' is not null then
         perform pg_advisory_xact_lock(hashtextextended('holdfast.quota/' || p_bucket || '/' || p_owner, 0));

@@ -1,7 +1,7 @@
 -- One signed URL for reading, of a batch: see `presign`. The right to read is the caller's own; who names a
 -- version must be one who may, as in `resolve`.
 --
--- Outcomes: ok, InvalidArgument (the policy's limits), AccessDenied (no direct URLs here), and those of `resolve`.
+-- Outcomes: ok, InvalidArgument (the policy's limits), AccessDenied (no direct URLs here, or not by this caller), and those of `resolve`.
 create or replace function holdfast.presign_get(
     p_asked      jsonb,   -- as `presign` has it
     p_sub        text,
@@ -41,6 +41,10 @@ begin
         return;
     end if;
     select b.* into the_bucket from holdfast.bucket b where b.name = p_asked ->> 'bucket';
+    if not holdfast.may(p_sub, p_roles, p_scopes, 'share', the_bucket.owner, the_bucket.policy, resolved.owner) then
+        outcome := 'AccessDenied'; rule := 'policy.sharers';
+        return;
+    end if;
     if seconds > (the_bucket.policy ->> 'maxPresignSeconds')::int8 then
         outcome := 'InvalidArgument'; rule := 'policy.maxPresignSeconds';
         return;

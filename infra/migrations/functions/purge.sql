@@ -33,7 +33,7 @@ begin
              select case
                  when w.state = 'purging' then at
                  -- What was deleted for good is kept no longer than it has to be.
-                 else holdfast.keep_until(case when w.erased then '{}' else b.policy end, w.replaced_at, w.pinned_until)
+                 else holdfast.keep_until(case when w.erased then '{}' else b.policy end, w.replaced_at, w.pinned_until, w.state)
              end as until
          ) keep
     where w.id = any (taken)

@@ -30,6 +30,12 @@ declare
     the_moved  record;
     the_former record;
 begin
+    -- A background is put, so that its template tells of it.
+    if (holdfast.template_at(p_bucket.name, p_to)).id is not null then
+        outcome := 'AccessDenied'; rule := 'template.background';
+        return;
+    end if;
+
     -- One that came after the lock is not there yet: to wait for it would be out of order.
     select o.id, o.owner, o.sequence, o.tags
     into source

@@ -76,6 +76,12 @@ begin
         outcome := 'NoSuchKey';
         return;
     end if;
+    -- The policy may say otherwise by now.
+    if p_grant is not null
+       and not holdfast.may(p_sub, p_roles, p_scopes, 'share', found_it.bucket_owner, found_it.policy, found_it.owner) then
+        outcome := 'AccessDenied'; rule := 'policy.sharers';
+        return;
+    end if;
 
     if p_version is not null and p_version is distinct from found_it.id then
         select v.id, v.s3_key, v.size_bytes, v.etag, v.content_type, v.crc64nvme, v.committed_at, v.user_metadata,

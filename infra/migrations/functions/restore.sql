@@ -30,6 +30,7 @@ declare
     the_object  record;
     the_version record;
     the_former  record;
+    room        record;
     reason      text;
 begin
     perform holdfast.durable();
@@ -107,6 +108,14 @@ begin
         if not found then
             outcome := 'NoSuchVersion'; reason := 'version.state';
             exit checks;
+        end if;
+
+        if the_version.state <> 'live' and the_former.id is null then
+            room := holdfast.room(p_bucket, the_object.owner, the_bucket.policy);
+            if room.objects = 0 then
+                outcome := 'QuotaExceeded'; rule := 'policy.quotaObjects';
+                exit checks;
+            end if;
         end if;
 
         outcome := 'ok';

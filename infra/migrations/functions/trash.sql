@@ -85,7 +85,7 @@ begin
             exit checks;
         end if;
 
-        purge_after := holdfast.keep_until(the_bucket.policy, at, the_version.pinned_until);
+        purge_after := holdfast.keep_until(the_bucket.policy, at, the_version.pinned_until, 'trashed');
         update holdfast.version v
         set state       = 'trashed',
             replaced_at = at,

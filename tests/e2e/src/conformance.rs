@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use holdfast_dev::{python_program, workspace};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::harness::{Api, Suite};
+use crate::harness::{Api, Suite, expect};
 
 /// Answers that may come and those that may not; the rest of its checks is about other things.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
@@ -22,6 +23,9 @@ const INTERNAL: &str = "^/internal";
 
 /// A file that is there, for those requests that shall find one; anybody may read it.
 const FILE: &str = "assets/conformance/file.txt";
+
+/// A bucket for the routes that change buckets, and never empty; the hooks name it.
+const BUCKET: &str = "conformance";
 
 /// The whole run of one principal.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -42,6 +46,12 @@ pub(crate) fn register(suite: &mut Suite) {
     });
 }
 
+async fn bucket(api: &Api) -> Result<()> {
+    crate::buckets::make(api, BUCKET, &serde_json::json!({"writers": "authenticated"})).await?;
+    expect(api.put("conformance/file.txt", "a file"), 201).await?;
+    Ok(())
+}
+
 #[derive(Clone, Copy)]
 enum Routes {
     All,
@@ -58,6 +68,8 @@ async fn run(api: Api, token: Option<String>, routes: Routes) -> Result<()> {
     // Of four runs the first one makes it; whoever deletes it meanwhile makes it again.
     let stored = api.put(FILE, "a file").send().await?;
     ensure!(stored.status().is_success(), "{FILE}: {}", stored.status());
+    static MADE: OnceCell<()> = OnceCell::const_new();
+    MADE.get_or_try_init(|| bucket(&api)).await?;
     let home = tempfile::tempdir()?;
     let mut command = Command::new(program);
     command.arg("run").arg(format!("{}/openapi.json", api.url));

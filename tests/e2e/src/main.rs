@@ -2,6 +2,9 @@
 //!
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
+mod adopt;
+mod batches;
+mod buckets;
 mod clients;
 mod conformance;
 mod content;
@@ -23,6 +26,7 @@ mod readme;
 mod reconcile;
 mod repeats;
 mod shares;
+mod templates;
 mod tokens;
 mod tus;
 mod tus_clients;
@@ -45,9 +49,12 @@ fn main() -> Result<ExitCode> {
     options.variables.extend(reconcile::variables());
     let stack = Arc::new(runtime.block_on(Stack::start(options))?);
     let mut suite = Suite::new(Arc::clone(&runtime), Api::of(Arc::clone(&stack))?);
+    batches::register(&mut suite);
     upload::register(&mut suite);
     download::register(&mut suite);
     identity::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     conformance::register(&mut suite);
     content::register(&mut suite);
     cors::register(&mut suite);
@@ -64,6 +71,7 @@ fn main() -> Result<ExitCode> {
     objects_list::register(&mut suite);
     repeats::register(&mut suite);
     shares::register(&mut suite);
+    templates::register(&mut suite);
     tokens::register(&mut suite);
     tus::register(&mut suite);
     tus_clients::register(&mut suite);

@@ -15,7 +15,7 @@ use crate::ports::{
     Allowed, Begin, Begun, Blobs, Caller, Catalog, Clock, Commit, Committed, Idempotency, Looked,
     Resolved, Target,
 };
-use crate::upload::{surely, torn, validated};
+use crate::upload::{Terms, surely, torn, validated};
 
 /// A copy that is asked for; the caller may read its source.
 #[derive(Clone, Debug)]
@@ -134,8 +134,14 @@ impl<C: Catalog, B: CopyingStore, K: Clock> Copier<'_, C, B, K> {
         if both_md5 && looked.stored.etag != source.etag {
             return Err(torn("another ETag than its source"));
         }
-        let declared = Some(source.content_type.as_str());
-        let commit = validated(version, source.size, declared, allowed.types.as_deref(), looked)?;
+        let terms = Terms {
+            version,
+            size: source.size,
+            declared: Some(&source.content_type),
+            types: allowed.types.as_deref(),
+            image: allowed.image.as_ref(),
+        };
+        let commit = validated(self.blobs, at, terms, looked).await?;
         Ok(Commit {
             crc64nvme: source.crc64nvme.clone(),
             digests: source.digests.clone(),

@@ -1,5 +1,6 @@
 //! The one table of errors: a code, its HTTP status, and what the client may read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Error codes. The S3 name where S3 has one, so that S3 clients know what to do.
@@ -11,8 +12,12 @@ pub enum Code {
     AccessDenied,
     /// The digest or length of what arrived is not what was declared.
     BadDigest,
-    /// The bucket is being deleted.
+    /// The bucket's name is taken: by somebody else's, by one with another policy, or in the store.
+    BucketAlreadyExists,
+    /// The bucket is being made or deleted.
     BucketNotActive,
+    /// The bucket holds something; `counts` says what.
+    BucketNotEmpty,
     /// The body of a PATCH is not what its Upload-Checksum says.
     ChecksumMismatch,
     /// The body is larger than the limit named by `rule`.
@@ -37,6 +42,8 @@ pub enum Code {
     InvalidContentType,
     /// A digest that the client declares is malformed, or two that it declares differ.
     InvalidDigest,
+    /// The content is no image, not a whole one, or not as large or small as the bucket takes.
+    InvalidImage,
     /// A part of an upload is missing, or is not the one that was stored.
     InvalidPart,
     /// The parts are not named in ascending order.
@@ -61,6 +68,8 @@ pub enum Code {
     MissingContentLength,
     /// There is no such API key, or it is not for this principal to know.
     NoSuchApiKey,
+    /// There is no such batch, or it is not for this principal to know.
+    NoSuchBatch,
     /// There is no such bucket.
     NoSuchBucket,
     /// There is no such signed URL, share link or upload token, or it is not for this principal to know.
@@ -71,6 +80,8 @@ pub enum Code {
     NoSuchRename,
     /// There is no such route.
     NoSuchRoute,
+    /// There is no such template, or it is not for this principal to know.
+    NoSuchTemplate,
     /// The upload was aborted or its lease ran out.
     NoSuchUpload,
     /// There is no such version of the object.
@@ -103,10 +114,12 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 51] = [
         Self::AccessDenied,
         Self::BadDigest,
+        Self::BucketAlreadyExists,
         Self::BucketNotActive,
+        Self::BucketNotEmpty,
         Self::ChecksumMismatch,
         Self::EntityTooLarge,
         Self::EntityTooSmall,
@@ -119,6 +132,7 @@ impl Code {
         Self::InvalidBucketName,
         Self::InvalidContentType,
         Self::InvalidDigest,
+        Self::InvalidImage,
         Self::InvalidPart,
         Self::InvalidPartOrder,
         Self::InvalidRange,
@@ -131,11 +145,13 @@ impl Code {
         Self::MissingAuthentication,
         Self::MissingContentLength,
         Self::NoSuchApiKey,
+        Self::NoSuchBatch,
         Self::NoSuchBucket,
         Self::NoSuchGrant,
         Self::NoSuchKey,
         Self::NoSuchRename,
         Self::NoSuchRoute,
+        Self::NoSuchTemplate,
         Self::NoSuchUpload,
         Self::NoSuchVersion,
         Self::NotRevocable,
@@ -158,7 +174,9 @@ impl Code {
         match self {
             Self::AccessDenied => "AccessDenied",
             Self::BadDigest => "BadDigest",
+            Self::BucketAlreadyExists => "BucketAlreadyExists",
             Self::BucketNotActive => "BucketNotActive",
+            Self::BucketNotEmpty => "BucketNotEmpty",
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::EntityTooLarge => "EntityTooLarge",
             Self::EntityTooSmall => "EntityTooSmall",
@@ -171,6 +189,7 @@ impl Code {
             Self::InvalidBucketName => "InvalidBucketName",
             Self::InvalidContentType => "InvalidContentType",
             Self::InvalidDigest => "InvalidDigest",
+            Self::InvalidImage => "InvalidImage",
             Self::InvalidPart => "InvalidPart",
             Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
@@ -183,11 +202,13 @@ impl Code {
             Self::MissingAuthentication => "MissingAuthentication",
             Self::MissingContentLength => "MissingContentLength",
             Self::NoSuchApiKey => "NoSuchApiKey",
+            Self::NoSuchBatch => "NoSuchBatch",
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
             Self::NoSuchRename => "NoSuchRename",
             Self::NoSuchRoute => "NoSuchRoute",
+            Self::NoSuchTemplate => "NoSuchTemplate",
             Self::NoSuchUpload => "NoSuchUpload",
             Self::NoSuchVersion => "NoSuchVersion",
             Self::NotRevocable => "NotRevocable",
@@ -224,16 +245,20 @@ impl Code {
             Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
             Self::AccessDenied | Self::QuotaExceeded => 403,
             Self::NoSuchApiKey
+            | Self::NoSuchBatch
             | Self::NoSuchBucket
             | Self::NoSuchGrant
             | Self::NoSuchKey
             | Self::NoSuchRename
             | Self::NoSuchRoute
+            | Self::NoSuchTemplate
             | Self::NoSuchUpload
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::BucketNotActive
+            Self::BucketAlreadyExists
+            | Self::BucketNotActive
+            | Self::BucketNotEmpty
             | Self::IdempotencyKeyInUse
             | Self::NotRevocable
             | Self::NotUploaded
@@ -246,7 +271,7 @@ impl Code {
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
             Self::InvalidRange => 416,
-            Self::IdempotencyKeyReused => 422,
+            Self::IdempotencyKeyReused | Self::InvalidImage => 422,
             Self::SlowDown => 429,
             Self::ChecksumMismatch => 460,
             Self::InternalError => 500,
@@ -260,7 +285,9 @@ impl Code {
         match self {
             Self::AccessDenied => "Access denied",
             Self::BadDigest => "The content does not match its digest",
-            Self::BucketNotActive => "The bucket is being deleted",
+            Self::BucketAlreadyExists => "The bucket exists already",
+            Self::BucketNotActive => "The bucket is being made or deleted",
+            Self::BucketNotEmpty => "The bucket is not empty",
             Self::ChecksumMismatch => "The content does not match its checksum",
             Self::EntityTooLarge => "The content is too large",
             Self::EntityTooSmall => "A part is too small",
@@ -273,6 +300,7 @@ impl Code {
             Self::InvalidBucketName => "Invalid bucket name",
             Self::InvalidContentType => "This content type is not accepted",
             Self::InvalidDigest => "A declared digest is not valid",
+            Self::InvalidImage => "The image is not accepted",
             Self::InvalidPart => "A part is missing or another one",
             Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
@@ -285,11 +313,13 @@ impl Code {
             Self::MissingAuthentication => "Authentication is required",
             Self::MissingContentLength => "A Content-Length is required",
             Self::NoSuchApiKey => "No such API key",
+            Self::NoSuchBatch => "No such batch",
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
             Self::NoSuchRename => "No such renaming",
             Self::NoSuchRoute => "No such route",
+            Self::NoSuchTemplate => "No such template",
             Self::NoSuchUpload => "No such upload",
             Self::NoSuchVersion => "No such version",
             Self::NotRevocable => "It cannot be called back",
@@ -331,6 +361,8 @@ pub struct Error {
     pub allow: &'static [&'static str],
     /// The size that a 416 tells, in bytes.
     pub size: Option<u64>,
+    /// What there is, and how much of it, where that is the reason.
+    pub counts: BTreeMap<String, u64>,
     /// For the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -357,6 +389,7 @@ impl Error {
             retry_after_seconds,
             allow: &[],
             size: None,
+            counts: BTreeMap::new(),
             source: None,
         }
     }
@@ -379,6 +412,13 @@ impl Error {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
+        self
+    }
+
+    /// Tells what there is, and how much of it.
+    #[must_use]
+    pub fn counts(mut self, counts: BTreeMap<String, u64>) -> Self {
+        self.counts = counts;
         self
     }
 

@@ -1,6 +1,10 @@
 //! What Holdfast means, without a platform: names, limits, errors, configuration, policies and the
 //! use cases. Nothing here knows WASI or Spin, so `cargo test` runs all of it natively.
 
+pub mod adopt;
+pub mod archive;
+pub mod batch;
+pub mod buckets;
 pub mod checksum;
 pub mod complete;
 pub mod config;
@@ -8,6 +12,7 @@ pub mod copy;
 pub mod digest;
 pub mod download;
 pub mod error;
+pub mod image;
 pub mod limits;
 pub mod multipart;
 pub mod names;

@@ -59,6 +59,18 @@ pub const SIGNED_PART_SECONDS: i32 = 3_600;
 /// How much of a body is looked at to find its content type, in bytes.
 pub const SNIFF_BYTES: usize = 4_096;
 
+/// Largest image, in bytes: all of it is read again before it is committed.
+pub const MAX_IMAGE_BYTES: u64 = 512 * 1_024 * 1_024;
+
+/// Longest metadata of an AVIF, in bytes: they are held whole.
+pub const MAX_IMAGE_META_BYTES: usize = 256 * 1_024;
+
+/// Longest name of a template, in characters.
+pub const MAX_TEMPLATE_NAME_CHARS: usize = 255;
+
+/// The most data of a template, in bytes of its JSON as PostgreSQL writes it.
+pub const MAX_TEMPLATE_DATA_BYTES: usize = 64 * 1_024;
+
 /// An upload of unknown length is charged to its quota in steps of this many bytes.
 pub const CHARGE_STEP_BYTES: u64 = 64 * 1_024 * 1_024;
 
@@ -84,6 +96,9 @@ pub const COMMIT_ATTEMPTS: u32 = 3;
 
 /// Versions that one tick of the worker reaps or purges at the most.
 pub const TICK_BATCH: i32 = 200;
+
+/// Deltas of batches that one tick of the worker adds up at the most: each record that is rendered leaves one.
+pub const FOLD_BATCH: i32 = 10_000;
 
 /// How old a blob without a row has to be before it may be deleted, in seconds, unless `orphan_age_seconds` says
 /// otherwise: 14 days. The longest lease has eight, the longest upload (5 GiB at the slowest speed) two, and the rest
@@ -126,6 +141,84 @@ pub const MAX_GRANT_USES: i64 = 1_000_000_000;
 
 /// The most content types of an upload token.
 pub const MAX_GRANT_TYPES: usize = 64;
+
+/// Longest body of a request about a bucket, in bytes: a policy with all that it may list.
+pub const MAX_BUCKET_BODY_BYTES: usize = 256 * 1_024;
+
+/// Buckets of one owner who is no admin. `create_bucket` keeps to it.
+pub const MAX_BUCKETS_PER_OWNER: usize = 100;
+
+/// The largest number of a policy that is no size of one file: what JSON numbers hold exactly everywhere.
+pub const MAX_POLICY_NUMBER: i64 = 9_007_199_254_740_991;
+
+/// The most content types of a policy.
+pub const MAX_POLICY_TYPES: usize = 100;
+
+/// The most roles, and the most users, that a member of a policy names.
+pub const MAX_POLICY_NAMES: usize = 100;
+
+/// Longest role or user of a policy, in bytes.
+pub const MAX_POLICY_NAME_BYTES: usize = 255;
+
+/// The most origins of a policy.
+pub const MAX_POLICY_ORIGINS: usize = 100;
+
+/// Longest origin of a policy, in bytes.
+pub const MAX_POLICY_ORIGIN_BYTES: usize = 255;
+
+/// Longest Cache-Control of a policy, in bytes.
+pub const MAX_POLICY_CACHE_CONTROL_BYTES: usize = 255;
+
+/// How short a policy may keep what was replaced or deleted, in hours: the backup window, and no reader is slower.
+pub const MIN_RETENTION_HOURS: i64 = 24;
+
+/// How long a policy may keep what was replaced or deleted, in hours: ten years of 366 days.
+pub const MAX_RETENTION_HOURS: i64 = 10 * 366 * 24;
+
+/// The largest width or height that a policy speaks of, in pixels.
+pub const MAX_POLICY_SIDE_PIXELS: i64 = 100_000;
+
+/// The most pixels of an image that a policy speaks of.
+pub const MAX_POLICY_PIXELS: i64 = 1_000_000_000;
+
+/// The most rules of a policy's lifecycle.
+pub const MAX_LIFECYCLE_RULES: usize = 100;
+
+/// The most days of a rule: a hundred years.
+pub const MAX_LIFECYCLE_DAYS: i64 = 36_500;
+
+/// Longest id of a rule, in characters.
+pub const MAX_LIFECYCLE_ID_CHARACTERS: usize = 255;
+
+/// Longest key of a tag, in characters (S3's own limit).
+pub const MAX_TAG_KEY_CHARACTERS: usize = 128;
+
+/// Longest value of a tag, in characters (S3's own limit).
+pub const MAX_TAG_VALUE_CHARACTERS: usize = 256;
+
+/// Ended objects that one step of forgetting a bucket takes.
+pub const FORGET_BATCH: i32 = 2_000;
+
+/// Steps of forgetting a bucket that one call takes; the worker takes the others.
+pub const FORGET_STEPS: usize = 10;
+
+/// Objects of a page that is adopted in one SQL call, and of a page of the store's listing.
+pub const ADOPT_PAGE: u16 = 1_000;
+
+/// Objects that one request for adoption looks at, unless it says otherwise, and at the most.
+pub const ADOPT_LIMIT: u32 = 10_000;
+
+/// Objects that one request for adoption asks for their headers at once.
+pub const ADOPT_AT_ONCE: usize = 32;
+
+/// Refused objects that one answer to an adoption names; it counts them all.
+pub const ADOPT_NAMED: usize = 1_000;
+
+/// Objects that one batch of the lifecycle looks at.
+pub const EXPIRE_BATCH: i32 = 1_000;
+
+/// Batches of the lifecycle in one tick of the worker.
+pub const EXPIRE_BATCHES: usize = 20;
 
 /// Entries of a page of objects, of versions or of the trash, at the most (S3's own limit).
 pub const MAX_OBJECTS_PAGE: i32 = 1_000;

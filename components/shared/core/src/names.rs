@@ -11,6 +11,12 @@ use crate::limits::MAX_KEY_BYTES;
 /// Names that SeaweedFS answers itself, so a bucket of that name cannot be listed.
 const RESERVED_BUCKETS: [&str; 3] = ["status", "healthz", "readyz"];
 
+/// What names of new buckets do not begin with: they are for buckets of Holdfast's own.
+const RESERVED_PREFIX: &str = "holdfast-";
+
+/// Where files go that a scan refuses.
+const QUARANTINE: &str = "quarantine";
+
 /// A bucket name by S3's rules: 3 to 63 of `a-z 0-9 - .`, not an IP address.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
@@ -48,6 +54,20 @@ impl BucketName {
             return refuse("is not one of status, healthz, readyz");
         }
         Ok(Self(name.to_owned()))
+    }
+
+    /// Validates the name of a bucket that shall be made, which is none of those that are kept for us.
+    ///
+    /// # Errors
+    /// As [`BucketName::parse`].
+    pub fn parse_new(name: &str) -> Result<Self, Error> {
+        if name.starts_with(RESERVED_PREFIX) || name == QUARANTINE {
+            let message = format!(
+                "A bucket name does not begin with {RESERVED_PREFIX} and is not {QUARANTINE}: those are reserved"
+            );
+            return Err(Error::new(Code::InvalidBucketName, message));
+        }
+        Self::parse(name)
     }
 
     /// The name.
@@ -179,6 +199,17 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn names_of_our_own_are_for_no_new_bucket() {
+        for name in ["holdfast-canary", "holdfast-", "quarantine", "status", "A"] {
+            let error = BucketName::parse_new(name).expect_err(name);
+            assert_eq!(error.code, Code::InvalidBucketName, "{name}");
+        }
+        assert!(BucketName::parse_new("holdfast").is_ok());
+        // One that is there already may be named.
+        assert!(BucketName::parse("quarantine").is_ok());
+    }
 
     #[test]
     fn bucket_names_follow_the_rules_of_s3() {

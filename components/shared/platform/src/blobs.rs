@@ -39,9 +39,9 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// A copy within the store is given this long for its size, at the least: bytes a second.
 const COPIED_BYTES_PER_SECOND: u64 = 4 * 1_024 * 1_024;
 
-/// The most of a listing that is read, in bytes: its entries have less than a kilobyte each. One that is cut off
-/// is an error and never a shorter page.
-pub(crate) const LISTING_BYTES: usize = 2 * 1_024 * 1_024;
+/// The most of a listing that is read, in bytes: a thousand entries whose keys have 1,024 bytes, each written as three, and
+/// less than a kilobyte beside them. One that is cut off is an error and never a shorter page.
+pub(crate) const LISTING_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// The most of an error body that is read, in bytes.
 pub(crate) const ERROR_BODY_BYTES: usize = 16 * 1_024;

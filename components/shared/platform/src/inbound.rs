@@ -1,10 +1,11 @@
 //! The head of a request that came in.
 
 use holdfast_core::error::{Code, Error};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use wasip3::http::types::{Method as WasiMethod, Request};
 
 use crate::body::InboundBody;
+use crate::outbound::header_map;
 
 /// A request: its head, and its body still untouched.
 pub struct Inbound {
@@ -42,14 +43,7 @@ impl Inbound {
         let host = request.get_authority();
         let target = request.get_path_with_query().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        let mut headers = HeaderMap::new();
-        for (name, value) in request.get_headers().copy_all() {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value))
-            {
-                headers.append(name, value);
-            }
-        }
+        let headers = header_map(&request.get_headers());
         // Which of the two it is, is the host's affair.
         let host = host.or_else(|| {
             let host = headers.get(http::header::HOST)?;

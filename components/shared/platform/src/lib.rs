@@ -5,11 +5,15 @@
 //! for another one of the same instance.
 
 pub mod access;
+pub mod adopt;
 pub mod api_keys;
 pub mod app;
+pub mod archive;
+pub mod batches;
 pub mod blobs;
 pub mod body;
 pub mod bucket_cors;
+pub mod buckets;
 pub mod catalog;
 pub mod clock;
 mod content;
@@ -31,6 +35,7 @@ pub mod reply;
 pub mod sessions;
 pub mod signed_parts;
 pub mod stored;
+pub mod templates;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.
 #[macro_export]

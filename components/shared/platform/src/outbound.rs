@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast_core::error::Error;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme};
 use wasip3::wit_bindgen::{StreamReader, StreamResult};
@@ -159,11 +160,30 @@ impl Answer {
         Ok(Self { status, headers, body })
     }
 
+    /// The headers; values that are no valid header values are left out.
+    #[must_use]
+    pub fn header_map(&self) -> HeaderMap {
+        header_map(&self.headers)
+    }
+
     /// A header as text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
         header(&self.headers, name)
     }
+}
+
+/// Headers as such; values that are no valid header values are left out.
+pub(crate) fn header_map(fields: &Fields) -> HeaderMap {
+    let named = fields.copy_all().into_iter().filter_map(|(name, value)| {
+        let name = HeaderName::try_from(name.as_str()).ok()?;
+        Some((name, HeaderValue::try_from(value).ok()?))
+    });
+    let mut headers = HeaderMap::new();
+    for (name, value) in named {
+        headers.append(name, value);
+    }
+    headers
 }
 
 /// The last value of a header, if it is UTF-8.

@@ -21,10 +21,10 @@ mod sigv4;
 
 pub use actions::{
     AbortMultipartUpload, Action, CompleteMultipartUpload, CopyObject, CorsRule, CreateBucket,
-    CreateMultipartUpload, DeleteBucketCors, DeleteObject, GetBucketCors, GetObject, HeadBucket,
-    HeadObject, ListMultipartUploads, ListObjectsV2, ListObjectsV2Page, ListObjectsV2ParseError,
-    ListParts, ListPartsPage, MAX_PART_NUMBER, ObjectEntry, PartEntry, PartNumber, PutBucketCors,
-    PutObject, UploadEntry, UploadPart,
+    CreateMultipartUpload, DeleteBucket, DeleteBucketCors, DeleteObject, GetBucketCors, GetObject,
+    HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2, ListObjectsV2Page,
+    ListObjectsV2ParseError, ListParts, ListPartsPage, MAX_PART_NUMBER, ObjectEntry, PartEntry,
+    PartNumber, PutBucketCors, PutObject, UploadEntry, UploadPart,
 };
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use credentials::Credentials;

@@ -16,9 +16,9 @@ use aws_smithy_http::label::{EncodingStrategy, fmt_string as aws_path};
 use aws_smithy_http::query::fmt_string as aws_query;
 use holdfast_s3::{
     AbortMultipartUpload, Action, Checksum, ChecksumAlgorithm, CompleteMultipartUpload,
-    CreateBucket, CreateMultipartUpload, Credentials, DeleteBucketCors, DeleteObject, Endpoint,
-    GetBucketCors, GetObject, HeadBucket, HeadObject, ListMultipartUploads, ListObjectsV2,
-    ListParts, PartNumber, PutBucketCors, PutObject, Signer, UploadPart,
+    CreateBucket, CreateMultipartUpload, Credentials, DeleteBucket, DeleteBucketCors, DeleteObject,
+    Endpoint, GetBucketCors, GetObject, HeadBucket, HeadObject, ListMultipartUploads,
+    ListObjectsV2, ListParts, PartNumber, PutBucketCors, PutObject, Signer, UploadPart,
 };
 use proptest::prelude::*;
 use time::OffsetDateTime;
@@ -28,10 +28,11 @@ const REQUESTS: u32 = 12_000;
 
 type Pairs = Vec<(String, String)>;
 
-/// One of the sixteen, with what it takes.
+/// One of the seventeen, with what it takes.
 #[derive(Clone, Debug)]
 enum Operation {
     CreateBucket,
+    DeleteBucket,
     HeadBucket,
     PutBucketCors,
     GetBucketCors,
@@ -137,6 +138,7 @@ impl Operation {
         };
         match self {
             Self::CreateBucket => plain("PUT", None),
+            Self::DeleteBucket => plain("DELETE", None),
             Self::HeadBucket => plain("HEAD", None),
             Self::PutBucketCors => Plain {
                 query: vec![pair("cors", "")],
@@ -228,6 +230,7 @@ impl Operation {
         let bucket = scene.bucket.as_str();
         match self {
             Self::CreateBucket => scene.ours(&CreateBucket { bucket }),
+            Self::DeleteBucket => scene.ours(&DeleteBucket { bucket }),
             Self::HeadBucket => scene.ours(&HeadBucket { bucket }),
             Self::PutBucketCors => scene.ours(&PutBucketCors { bucket }),
             Self::GetBucketCors => scene.ours(&GetBucketCors { bucket }),
@@ -504,6 +507,7 @@ fn operations() -> impl Strategy<Value = Operation> {
     let maybe = || prop::option::of(texts());
     prop_oneof![
         1 => Just(Operation::CreateBucket),
+        1 => Just(Operation::DeleteBucket),
         1 => Just(Operation::HeadBucket),
         1 => Just(Operation::PutBucketCors),
         1 => Just(Operation::GetBucketCors),

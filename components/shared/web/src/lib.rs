@@ -4,7 +4,10 @@
 //! `cargo test` runs the whole crate natively.
 
 pub mod api_key;
+pub mod archive_request;
+pub mod batch_request;
 pub mod bearer;
+pub mod bucket_request;
 pub mod client_addr;
 pub mod conditional;
 pub mod content_headers;
@@ -16,6 +19,7 @@ pub mod form_data;
 pub mod grant_request;
 pub mod http_date;
 pub mod idempotency;
+pub mod json;
 pub mod jwks;
 pub mod jwt;
 pub mod key_cache;
@@ -34,7 +38,9 @@ pub mod request_id;
 pub mod signature;
 pub mod signed_url;
 pub mod tags;
+pub mod template_request;
 pub mod tus;
+pub mod upload_request;
 pub mod uppy;
 
 mod header;

@@ -1,6 +1,7 @@
-//! Pages of a list, the newest first: `limit` and `cursor` of its query.
+//! Pages of a list, the newest first or by name: `limit` and `cursor` of its query.
 
 use holdfast_core::error::{Code, Error};
+use holdfast_core::names::BucketName;
 use uuid::Uuid;
 
 use crate::path::Query;
@@ -27,8 +28,7 @@ impl Page {
     /// them is there twice.
     pub fn parse(query: &Query) -> Result<Self, Error> {
         let before = query.get("cursor")?.map(cursor).transpose()?;
-        let limit = query.get("limit")?.map_or(Ok(DEFAULT_LIMIT), limit)?;
-        Ok(Self { before, limit })
+        Ok(Self { before, limit: limit_of(query)? })
     }
 
     /// How many entries to look for: one more than is shown tells whether there is another page.
@@ -39,11 +39,55 @@ impl Page {
 
     /// Leaves what is shown of what was found; the cursor of the next page, if there is one.
     pub fn cut<T>(&self, found: &mut Vec<T>, id: impl Fn(&T) -> &str) -> Option<String> {
-        let shown = usize::try_from(self.limit).unwrap_or_default();
-        let more = found.len() > shown;
-        found.truncate(shown);
-        found.last().filter(|_| more).map(|last| id(last).to_owned())
+        cut(self.limit, found, id)
     }
+}
+
+/// A page of buckets, by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketPage {
+    /// The last name of the page before.
+    pub after: Option<String>,
+    limit: i32,
+}
+
+impl BucketPage {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`]: as [`Page::parse`].
+    pub fn parse(query: &Query) -> Result<Self, Error> {
+        let name = |text| BucketName::parse(text).map(|name| name.as_str().to_owned());
+        let after = query.get("cursor")?.map(name).transpose();
+        let after = after.map_err(|_| invalid("cursor is what the page before answered"))?;
+        Ok(Self { after, limit: limit_of(query)? })
+    }
+
+    /// As [`Page::wanted`].
+    #[must_use]
+    pub fn wanted(&self) -> i32 {
+        self.limit + 1
+    }
+
+    /// As [`Page::cut`].
+    pub fn cut<T>(&self, found: &mut Vec<T>, name: impl Fn(&T) -> &str) -> Option<String> {
+        cut(self.limit, found, name)
+    }
+}
+
+fn cut<T>(limit: i32, found: &mut Vec<T>, cursor: impl Fn(&T) -> &str) -> Option<String> {
+    let shown = usize::try_from(limit).unwrap_or_default();
+    let more = found.len() > shown;
+    found.truncate(shown);
+    found.last().filter(|_| more).map(|last| cursor(last).to_owned())
+}
+
+/// How many entries a page shall have.
+///
+/// # Errors
+/// [`Code::InvalidArgument`]: `limit` is no number from 1 to [`MAX_LIMIT`], or is there twice.
+pub fn limit_of(query: &Query) -> Result<i32, Error> {
+    query.get("limit")?.map_or(Ok(DEFAULT_LIMIT), limit)
 }
 
 fn limit(text: &str) -> Result<i32, Error> {
@@ -85,6 +129,18 @@ mod tests {
             "cursor=x",
             "limit=1&limit=2",
         ] {
+            assert_eq!(parse(query).expect_err(query).code, Code::InvalidArgument, "{query}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_paged_by_their_names() {
+        let parse = |query| BucketPage::parse(&Query::parse(Some(query)).expect("a query"));
+        let page = parse("limit=2&cursor=kelp").expect("valid");
+        assert_eq!((page.after.as_deref(), page.wanted()), (Some("kelp"), 3));
+        let mut found = vec!["a", "b", "c"];
+        assert_eq!(page.cut(&mut found, |name| name).as_deref(), Some("b"));
+        for query in ["cursor=", "cursor=A", "limit=0", "cursor=kelp&cursor=kelp"] {
             assert_eq!(parse(query).expect_err(query).code, Code::InvalidArgument, "{query}");
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Spec: RFC 9457.
 
+use std::collections::BTreeMap;
+
 use holdfast_core::error::{Code, Error};
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -84,6 +86,8 @@ struct Problem<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    counts: &'a BTreeMap<String, u64>,
     request_id: &'a str,
     instance: &'a str,
 }
@@ -96,6 +100,7 @@ fn body(error: &Error, failed: Failed<'_>) -> Vec<u8> {
         detail: if error.code == Code::InternalError { INTERNAL_DETAIL } else { &error.message },
         code: error.code.as_str(),
         rule: error.rule.as_deref(),
+        counts: &error.counts,
         request_id: failed.request_id.as_str(),
         instance: failed.instance,
     };
@@ -144,6 +149,14 @@ mod tests {
                 "instance": "/v1/download/b/a%20b",
             })
         );
+    }
+
+    #[test]
+    fn what_there_is_is_told() {
+        let counts = BTreeMap::from([("live".to_owned(), 2), ("pending".to_owned(), 1)]);
+        let error = Error::new(Code::BucketNotEmpty, "m").counts(counts);
+        let body = json(&rendered(&error, &Method::DELETE));
+        assert_eq!(body["counts"], json!({"live": 2, "pending": 1}));
     }
 
     #[test]

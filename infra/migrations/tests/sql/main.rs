@@ -4,6 +4,9 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 mod access;
+mod adopt;
+mod batches;
+mod buckets;
 mod constraints;
 mod cors;
 mod deletion;
@@ -14,6 +17,7 @@ mod harness;
 mod held;
 mod idempotency;
 mod keys;
+mod lifecycle;
 mod migrating;
 mod moving;
 mod multipart;
@@ -25,6 +29,7 @@ mod reading;
 mod reconcile;
 mod steps;
 mod streams;
+mod templates;
 mod worker;
 
 use anyhow::Result;
@@ -41,6 +46,9 @@ fn main() -> Result<ExitCode> {
 
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
+    batches::register(&mut suite);
+    adopt::register(&mut suite);
+    buckets::register(&mut suite);
     constraints::register(&mut suite);
     cors::register(&mut suite);
     deletion::register(&mut suite);
@@ -50,6 +58,7 @@ fn main() -> Result<ExitCode> {
     held::register(&mut suite);
     idempotency::register(&mut suite);
     keys::register(&mut suite);
+    lifecycle::register(&mut suite);
     migrating::register(&mut suite);
     moving::register(&mut suite);
     multipart::register(&mut suite);
@@ -61,6 +70,7 @@ fn main() -> Result<ExitCode> {
     reconcile::register(&mut suite);
     steps::register(&mut suite);
     streams::register(&mut suite);
+    templates::register(&mut suite);
     worker::register(&mut suite);
 
     let conclusion = libtest_mimic::run(&arguments, suite.into_trials());

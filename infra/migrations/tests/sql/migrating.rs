@@ -6,7 +6,7 @@ use holdfast_migrations::{Error, Report, migrate, seed};
 use tokio_postgres::Client;
 
 /// Every migration, in order.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 13] = [
     "0001-tables",
     "0002-deletion",
     "0003-content",
@@ -16,7 +16,10 @@ const MIGRATIONS: [&str; 10] = [
     "0007-idempotent-grants",
     "0008-streams",
     "0009-bucket-cors",
+    "0010-buckets",
     "0011-objects",
+    "0012-templates",
+    "0013-batches",
 ];
 
 pub(crate) fn register(suite: &mut Suite) {

@@ -6,11 +6,24 @@ use anyhow::{Result, ensure};
 pub(crate) fn register(suite: &mut Suite) {
     suite.add("may_by_principal_action_and_policy", may_by_principal_action_and_policy);
     suite.add("may_in_every_combination", may_in_every_combination);
+    suite.add(
+        "may_by_roles_and_names_in_every_combination",
+        may_by_roles_and_names_in_every_combination,
+    );
     suite.add("etag_matches_by_rfc_9110", etag_matches_by_rfc_9110);
     suite.add("type_allowed_with_wildcards", type_allowed_with_wildcards);
 }
 
 const ACTIONS: [&str; 5] = ["read", "write", "delete", "list", "admin"];
+
+/// Those that a policy names people for.
+const NAMED: [(&str, &str); 5] = [
+    ("readers", "read"),
+    ("writers", "write"),
+    ("listers", "list"),
+    ("sharers", "share"),
+    ("deleters", "delete"),
+];
 
 /// Who asks: name, roles, scopes.
 type Who = (&'static str, &'static str, Option<&'static str>);
@@ -231,6 +244,107 @@ async fn may_in_every_combination(db: Db) -> Result<()> {
     }
     // Neither side says the same to all.
     ensure!((1_000..questions.len() - 1_000).contains(&granted), "{granted}");
+    Ok(())
+}
+
+/// What a member of a policy says, and whom it names of those who have a name: roles, users.
+const WHO: [(&str, &[&str], &[&str]); 7] = [
+    ("null", &[], &[]),
+    ("\"owner\"", &[], &[]),
+    ("\"authenticated\"", &["*"], &[]),
+    (r#"{"roles": ["editor"]}"#, &["editor"], &[]),
+    (r#"{"users": ["carol"]}"#, &[], &["carol"]),
+    (r#"{"roles": ["editor", "other"], "users": ["carol", ""]}"#, &["editor", "other"], &["carol"]),
+    (r#"{"roles": [], "users": null}"#, &[], &[]),
+];
+
+/// Each list alone, and beside one of the others, for who is named by role, by name, by both and not at all.
+async fn may_by_roles_and_names_in_every_combination(db: Db) -> Result<()> {
+    let people: [(&str, &[&str]); 6] = [
+        ("", &["editor"]),
+        ("carol", &[]),
+        ("dave", &["editor"]),
+        ("dave", &[]),
+        ("owner", &[]),
+        ("boss", &[]),
+    ];
+    let mut asked = vec![];
+    let mut expected = vec![];
+    for (sub, roles) in people {
+        let named = |who: &(&str, &[&str], &[&str])| {
+            let (_, in_roles, in_users) = *who;
+            !sub.is_empty()
+                && (in_roles.contains(&"*")
+                    || roles.iter().any(|it| in_roles.contains(it))
+                    || in_users.contains(&sub))
+        };
+        for one in WHO {
+            for two in WHO {
+                for (member, action) in NAMED {
+                    for (beside, _) in NAMED {
+                        if beside == member {
+                            continue;
+                        }
+                        let mut policy = serde_json::json!({"visibility": "private", "readers": "owner", "writers": "owner"});
+                        policy[member] = serde_json::from_str(one.0)?;
+                        policy[beside] = serde_json::from_str(two.0)?;
+                        let of = |name: &str| {
+                            if member == name {
+                                Some(one)
+                            } else if beside == name {
+                                Some(two)
+                            } else {
+                                None
+                            }
+                        };
+                        let says = |name: &str| of(name).filter(|it| it.0 != "null");
+                        let is_named = |name: &str| says(name).is_some_and(|it| named(&it));
+                        let owns = sub == "owner";
+                        let runs = sub == "boss";
+                        let may = match action {
+                            "read" | "delete" => owns || runs || is_named(member),
+                            "write" => owns && is_named("writers"),
+                            "list" if says("listers").is_some() => runs || is_named("listers"),
+                            "list" => runs || is_named("readers") || is_named("writers"),
+                            "share" => {
+                                !sub.is_empty()
+                                    && (says("sharers").is_none()
+                                        || owns
+                                        || runs
+                                        || is_named("sharers"))
+                            }
+                            _ => anyhow::bail!("{action}"),
+                        };
+                        asked.push(serde_json::json!({"sub": sub, "roles": roles, "action": action, "policy": policy}));
+                        expected.push(may);
+                    }
+                }
+            }
+        }
+    }
+    let sql = "select holdfast.may(q.sub, q.roles, null, q.action, 'boss', q.policy, 'owner') \
+               from rows from (jsonb_to_recordset($1::text::jsonb) as (sub text, roles text[], action text, policy jsonb)) \
+               with ordinality as q (sub, roles, action, policy, number) order by q.number";
+    let answers = db
+        .connect()
+        .await?
+        .query(sql, &[&serde_json::Value::Array(asked.clone()).to_string()])
+        .await?;
+    ensure!(answers.len() == expected.len());
+    for ((question, answer), expected) in asked.iter().zip(answers).zip(&expected) {
+        ensure!(answer.get::<_, bool>(0) == *expected, "{question}: not {expected}");
+    }
+    ensure!((500..expected.len() - 500).contains(&expected.iter().filter(|it| **it).count()));
+
+    // Who makes grants by a narrow token shares by either scope, and by no other.
+    for (scope, good) in [("upload", true), ("download", true), ("admin", true), ("delete", false)]
+    {
+        let sql = "select holdfast.may('alice', '{}', array[$1], 'share', 'boss', '{\"visibility\": \"public-read\"}', null)";
+        ensure!(
+            db.connect().await?.query_one(sql, &[&scope]).await?.get::<_, bool>(0) == good,
+            "{scope}"
+        );
+    }
     Ok(())
 }
 
