@@ -37,6 +37,10 @@ pub(crate) fn register(suite: &mut Suite) {
         "old_renamings_retire_after_what_they_moved",
         old_renamings_retire_after_what_they_moved,
     );
+    suite.add(
+        "the_worker_goes_on_with_a_renaming_that_was_left",
+        the_worker_goes_on_with_a_renaming_that_was_left,
+    );
     suite.add("one_of_64_moves", one_of_64_moves);
     suite.add("two_ways_at_once_by_64_never_deadlock", two_ways_at_once_by_64_never_deadlock);
     suite.add("copy_or_purge_wins_never_both", copy_or_purge_wins_never_both);
@@ -564,6 +568,49 @@ async fn what_cannot_move_is_named(db: Db) -> Result<()> {
     store(&client, "c.").await?;
     let job = start(&client, "c", "").await?;
     ensure!(step(&client, job, false, 9).await? == ("done".into(), 0, 1));
+    Ok(())
+}
+
+async fn the_worker_goes_on_with_a_renaming_that_was_left(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    for key in ["a/1", "a/2", "a/3", "a/4", "a/5"] {
+        store(&client, key).await?;
+    }
+    let job = start(&client, "a/", "b/").await?;
+    let go_on = |seconds: i32, limit: i32| {
+        format!(
+            "holdfast.continue_renames({limit}, clock_timestamp() + interval '{seconds} seconds')"
+        )
+    };
+    ensure!(step(&client, job, false, 1).await? == ("running".into(), 1, 0));
+    // To look is not to go on, and its client has a minute.
+    step(&client, job, false, 0).await?;
+    ensure!(db.number(&go_on(50, 2)).await? == 0);
+    ensure!(db.number(&go_on(61, 2)).await? == 2);
+    ensure!(db.number(&go_on(70, 2)).await? == 0, "it was gone on with just now");
+    // Several at once: one step, whoever is first.
+    let at_once = go_on(130, 1);
+    let moved = db
+        .at_once(8, move |_, client| {
+            let sql = format!("select {at_once}");
+            async move { Ok(client.query_one(&sql, &[]).await?.get::<_, i64>(0)) }
+        })
+        .await?;
+    ensure!(moved.iter().sum::<i64>() == 1, "{moved:?}");
+    ensure!(db.number(&go_on(200, 9)).await? == 1);
+    ensure!(step(&client, job, false, 0).await? == ("done".into(), 5, 0));
+    ensure!(db.number(&go_on(900, 9)).await? == 0);
+    // Back again, and in a bucket that is being deleted not at all.
+    step(&client, job, true, 1).await?;
+    let state = |state: &str| {
+        format!("update holdfast.bucket set state = '{state}' where name = 'documents'")
+    };
+    client.execute(&state("deleting"), &[]).await?;
+    ensure!(db.number(&go_on(61, 9)).await? == 0);
+    client.execute(&state("active"), &[]).await?;
+    ensure!(db.number(&go_on(3_600, 9)).await? == 0);
+    ensure!(db.number(&go_on(3_700, 9)).await? == 4);
+    ensure!(keys(&client).await? == "a/1 a/2 a/3 a/4 a/5");
     Ok(())
 }
 
