@@ -136,8 +136,13 @@ create table holdfast.rename_job (
     to_prefix   text collate "C" not null,
     overwrite   boolean     not null,
     created_by  text        not null,
+    -- As they were at its beginning: the worker goes on in their name.
+    roles       text[]      not null default '{}',
+    scopes      text[],
     created_at  timestamptz not null,
     state       text        not null default 'running',
+    -- When the worker goes on with what its client left.
+    due_at      timestamptz,
     -- The last key that was looked at; null = none.
     looked_at   text collate "C",
     -- Objects to move, counted at the start; null = too many to count.
@@ -151,10 +156,12 @@ create table holdfast.rename_job (
     constraint rename_job_people_are_named check (created_by <> ''),
     constraint rename_job_state_is_known check (state in ('running', 'done', 'undoing', 'undone')),
     constraint rename_job_ends_in_a_state check ((ended_at is not null) = (state in ('done', 'undone'))),
+    constraint rename_job_is_due_until_it_ends check ((due_at is null) = (ended_at is not null)),
     constraint rename_job_prefixes_are_short check (
         octet_length(from_prefix) between 1 and 1024 and octet_length(to_prefix) between 0 and 1024)
 );
 create index rename_job_by_time on holdfast.rename_job (created_at);
+create index rename_job_due on holdfast.rename_job (due_at) where due_at is not null;
 
 -- What a job moved, so that it is not moved twice and can be moved back.
 create table holdfast.rename_item (

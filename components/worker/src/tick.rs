@@ -26,6 +26,7 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let folded = catalog.count(CountStep::Fold).await?;
     let folded_batches = catalog.count(CountStep::FoldBatches).await?;
     let swept = catalog.count(CountStep::SweepBatches).await?;
+    let renamed = catalog.count(CountStep::Rename).await?;
     let sequenced = catalog.count(CountStep::Sequence).await?;
     let retired = catalog.count(CountStep::Retire).await?;
     let (expired, let_go) = expire(&catalog).await?;
@@ -50,6 +51,7 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
         "folded": folded,
         "foldedBatches": folded_batches,
         "sweptCards": swept,
+        "renamed": renamed,
         "sequenced": sequenced,
         "retired": retired,
     }))

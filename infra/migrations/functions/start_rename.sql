@@ -22,6 +22,8 @@ $$
 declare
     -- Above this many they are not counted: a folder of any size begins at once.
     most       constant int8        := 100000;
+    -- The client's time to go on; then the worker does.
+    claim      constant interval    := interval '1 minute';
     at         constant timestamptz := coalesce(p_now, clock_timestamp());
     the_bucket holdfast.bucket;
     of_owner   text;
@@ -64,8 +66,11 @@ begin
                     and o.key >= p_from and o.key < p_from || repeat(chr(1114111), 256)
                   limit most + 1) o;
         end if;
-        insert into holdfast.rename_job (id, bucket, from_prefix, to_prefix, overwrite, created_by, created_at, total)
-        values (p_id, p_bucket, p_from, p_to, coalesce(p_overwrite, false), p_sub, at, nullif(counted, most + 1))
+        insert into holdfast.rename_job
+            (id, bucket, from_prefix, to_prefix, overwrite, created_by, roles, scopes, created_at, due_at, total)
+        values
+            (p_id, p_bucket, p_from, p_to, coalesce(p_overwrite, false), p_sub, coalesce(p_roles, '{}'), p_scopes, at,
+             at + claim, nullif(counted, most + 1))
         on conflict do nothing;
         if found then
             insert into holdfast.audit (at, action, actor, bucket, key, outcome, rule, ip, request_id)

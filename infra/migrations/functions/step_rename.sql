@@ -24,6 +24,8 @@ $$
 declare
     -- So many of what failed are named.
     named      constant int4        := 20;
+    -- The client's time to go on; then the worker does.
+    claim      constant interval    := interval '1 minute';
     at         constant timestamptz := coalesce(p_now, clock_timestamp());
     the        holdfast.rename_job;
     the_bucket holdfast.bucket;
@@ -56,7 +58,7 @@ begin
     end if;
     outcome := 'ok';
 
-    if p_undo and the.state in ('running', 'done') then
+    if p_undo and p_limit > 0 and the.state in ('running', 'done') then
         the.state := 'undoing';
         the.ended_at := null;
         the.failed := 0;
@@ -145,15 +147,17 @@ begin
         the.state := case the.state when 'running' then 'done' else 'undone' end;
         the.ended_at := at;
     end if;
+    -- Who only looks is not waited for.
     update holdfast.rename_job j
     set state     = the.state,
+        due_at    = case when the.ended_at is null then at + claim end,
         looked_at = the.looked_at,
         moved     = the.moved,
         failed    = the.failed,
         failures  = the.failures,
         ended_at  = the.ended_at
     where j.id = the.id
-      and (j.state, j.looked_at, j.moved, j.failed) is distinct from (the.state, the.looked_at, the.moved, the.failed);
+      and p_limit > 0;
     job := jsonb_build_object(
         'id', the.id, 'bucket', the.bucket, 'from', the.from_prefix, 'to', the.to_prefix, 'state', the.state,
         'total', the.total, 'moved', the.moved, 'failed', the.failed, 'failures', the.failures,

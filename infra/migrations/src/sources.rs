@@ -45,6 +45,7 @@ pub(crate) const FUNCTIONS: &[Source] = sources![
     "commit",
     "committed_as",
     "condemn_blobs",
+    "continue_renames",
     "copy_object",
     "cors_applied",
     "cors_origins",

@@ -155,6 +155,8 @@ pub enum CountStep {
     FoldBatches,
     /// Moves the cards of deleted batches to the trash.
     SweepBatches,
+    /// Moves objects of folders that get another name, where their clients left.
+    Rename,
     /// Gives outbox rows their position.
     Sequence,
     /// Forgets rows that nothing needs any more.
@@ -167,6 +169,7 @@ impl CountStep {
             Self::Fold => "select holdfast.fold($1)",
             Self::FoldBatches => "select holdfast.fold_batches($1, null)",
             Self::SweepBatches => "select holdfast.sweep_batches($1, null)",
+            Self::Rename => "select holdfast.continue_renames($1, null)",
             Self::Sequence => "select holdfast.sequence($1)",
             Self::Retire => "select holdfast.retire($1, null)",
         }
@@ -176,7 +179,9 @@ impl CountStep {
     fn limit(self) -> i32 {
         match self {
             Self::FoldBatches => FOLD_BATCH,
-            Self::Fold | Self::SweepBatches | Self::Sequence | Self::Retire => TICK_BATCH,
+            Self::Fold | Self::SweepBatches | Self::Rename | Self::Sequence | Self::Retire => {
+                TICK_BATCH
+            }
         }
     }
 }

@@ -3,7 +3,6 @@
 use crate::deletion::Delete;
 use crate::harness::{Db, Outcome, Suite, Write, write};
 use anyhow::{Result, ensure};
-use std::collections::BTreeSet;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -38,8 +37,13 @@ pub(crate) fn register(suite: &mut Suite) {
         "old_renamings_retire_after_what_they_moved",
         old_renamings_retire_after_what_they_moved,
     );
+    suite.add(
+        "the_worker_goes_on_with_a_renaming_that_was_left",
+        the_worker_goes_on_with_a_renaming_that_was_left,
+    );
     suite.add("one_of_64_moves", one_of_64_moves);
     suite.add("two_ways_at_once_by_64_never_deadlock", two_ways_at_once_by_64_never_deadlock);
+    suite.add("copy_or_purge_wins_never_both", copy_or_purge_wins_never_both);
     suite.add("a_random_mix_by_64_keeps_every_byte", a_random_mix_by_64_keeps_every_byte);
 }
 
@@ -567,6 +571,49 @@ async fn what_cannot_move_is_named(db: Db) -> Result<()> {
     Ok(())
 }
 
+async fn the_worker_goes_on_with_a_renaming_that_was_left(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    for key in ["a/1", "a/2", "a/3", "a/4", "a/5"] {
+        store(&client, key).await?;
+    }
+    let job = start(&client, "a/", "b/").await?;
+    let go_on = |seconds: i32, limit: i32| {
+        format!(
+            "holdfast.continue_renames({limit}, clock_timestamp() + interval '{seconds} seconds')"
+        )
+    };
+    ensure!(step(&client, job, false, 1).await? == ("running".into(), 1, 0));
+    // To look is not to go on, and its client has a minute.
+    step(&client, job, false, 0).await?;
+    ensure!(db.number(&go_on(50, 2)).await? == 0);
+    ensure!(db.number(&go_on(61, 2)).await? == 2);
+    ensure!(db.number(&go_on(70, 2)).await? == 0, "it was gone on with just now");
+    // Several at once: one step, whoever is first.
+    let at_once = go_on(130, 1);
+    let moved = db
+        .at_once(8, move |_, client| {
+            let sql = format!("select {at_once}");
+            async move { Ok(client.query_one(&sql, &[]).await?.get::<_, i64>(0)) }
+        })
+        .await?;
+    ensure!(moved.iter().sum::<i64>() == 1, "{moved:?}");
+    ensure!(db.number(&go_on(200, 9)).await? == 1);
+    ensure!(step(&client, job, false, 0).await? == ("done".into(), 5, 0));
+    ensure!(db.number(&go_on(900, 9)).await? == 0);
+    // Back again, and in a bucket that is being deleted not at all.
+    step(&client, job, true, 1).await?;
+    let state = |state: &str| {
+        format!("update holdfast.bucket set state = '{state}' where name = 'documents'")
+    };
+    client.execute(&state("deleting"), &[]).await?;
+    ensure!(db.number(&go_on(61, 9)).await? == 0);
+    client.execute(&state("active"), &[]).await?;
+    ensure!(db.number(&go_on(3_600, 9)).await? == 0);
+    ensure!(db.number(&go_on(3_700, 9)).await? == 4);
+    ensure!(keys(&client).await? == "a/1 a/2 a/3 a/4 a/5");
+    Ok(())
+}
+
 async fn old_renamings_retire_after_what_they_moved(db: Db) -> Result<()> {
     let client = db.connect().await?;
     for n in 0..5 {
@@ -627,11 +674,42 @@ async fn two_ways_at_once_by_64_never_deadlock(db: Db) -> Result<()> {
     Ok(())
 }
 
+/// A copy of an earlier version beside the purge of it: its bytes stay, or it is not there any more.
+async fn copy_or_purge_wins_never_both(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    let mut old = Vec::new();
+    for n in 0..CALLERS / 2 {
+        old.push(store(&client, &format!("k{n}")).await?.version);
+        store(&client, &format!("k{n}")).await?;
+    }
+    let answers = db
+        .at_once(CALLERS, move |index, client| {
+            let (n, version) = (index / 2, old[index / 2]);
+            async move {
+                if index % 2 == 0 {
+                    let sql = format!("select outcome, rule from holdfast.copy_object('documents', 'k{n}', '{version}', 'c{n}', gen_random_uuid(), null, false, null, null, {WHO}, null, null, {WHERE})");
+                    return Ok((call(&client, &sql).await?.outcome, Vec::new()));
+                }
+                let sql = "select s3_key from holdfast.purge(2, clock_timestamp() + interval '25 hours') where delete_blob";
+                let rows = client.query(sql, &[]).await?;
+                Ok((String::new(), rows.iter().map(|row| row.get::<_, String>(0)).collect()))
+            }
+        })
+        .await?;
+    let copied = answers.iter().filter(|it| it.0 == "ok").count();
+    ensure!(answers.iter().all(|it| matches!(it.0.as_str(), "" | "ok" | "NoSuchVersion")));
+    let freed: Vec<String> = answers.into_iter().flat_map(|it| it.1).collect();
+    let live = "select count(*) from holdfast.version where state = 'live' and s3_key = any ($1)";
+    ensure!(client.query_one(live, &[&freed]).await?.get::<_, i64>(0) == 0, "{copied} copied");
+    Ok(())
+}
+
 /// Uploads, copies, moves, deletions, restorations and purges of four keys. Whatever comes of each: nobody's bytes were
 /// given to the worker to delete while a version names them.
 async fn a_random_mix_by_64_keeps_every_byte(db: Db) -> Result<()> {
     const ROUNDS: u32 = 12;
     const KEYS: [&str; 4] = ["k1", "k2", "k3", "k4"];
+    const NAMED: &str = "select count(*) from holdfast.version where s3_key = any ($1) and state in ('pending', 'live', 'superseded', 'trashed')";
     let freed = db
         .at_once(CALLERS, |index, client| async move {
             let mut state = 0x9e37_79b9_u32 ^ u32::try_from(index)?.wrapping_mul(0x85eb_ca6b);
@@ -659,11 +737,17 @@ async fn a_random_mix_by_64_keeps_every_byte(db: Db) -> Result<()> {
                         let rows = client.query(&sql, &[]).await?;
                         let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
                         let gone = rows.iter().filter(|row| row.get(2));
-                        freed.extend(gone.map(|row| row.get::<_, String>(1)));
-                        client.query_one(&format!("select holdfast.purged($1, {later})"), &[&ids]).await?;
+                        let gone: Vec<String> = gone.map(|row| row.get(1)).collect();
+                        // From then on nothing may name them.
+                        let named: i64 = client.query_one(NAMED, &[&gone]).await?.get(0);
+                        ensure!(named == 0, "{named} versions name bytes that were freed");
+                        freed.extend(gone);
+                        let purged = format!("select holdfast.purged($1, {later})");
+                        client.query_one(&purged, &[&ids]).await?;
                         continue;
                     }
-                    3 if one != other => copy(one, other, random(2) == 0),
+                    3 if one != other && random(2) == 0 => copy(one, other, random(2) == 0),
+                    3 => format!("select outcome, rule from holdfast.copy_object('documents', '{one}', {any}, '{other}', gen_random_uuid(), null, true, null, null, {WHO}, null, null, {WHERE})"),
                     4 | 5 if one != other => relocate(one, other, random(2) == 0),
                     6 => format!("select outcome, rule from holdfast.restore('documents', '{one}', {any}, null, {WHO}, {WHERE})"),
                     7 => erase(one, None),
@@ -681,15 +765,11 @@ async fn a_random_mix_by_64_keeps_every_byte(db: Db) -> Result<()> {
             Ok(freed)
         })
         .await?;
-    let freed: BTreeSet<String> = freed.into_iter().flatten().collect();
+    let freed: Vec<String> = freed.into_iter().flatten().collect();
     ensure!(!freed.is_empty(), "nothing was purged");
     let client = db.connect().await?;
-    let named =
-        "select s3_key from holdfast.version where state in ('live', 'superseded', 'trashed')";
-    for row in client.query(named, &[]).await? {
-        let s3_key: String = row.get(0);
-        ensure!(!freed.contains(&s3_key), "{s3_key} was freed while a version names it");
-    }
+    let named: i64 = client.query_one(NAMED, &[&freed]).await?.get(0);
+    ensure!(named == 0, "{named} versions name bytes that were freed");
     let shared =
         "select count(*) from (select from holdfast.version group by s3_key having count(*) > 1) s";
     ensure!(db.number(shared).await? > 0, "nothing was copied");
