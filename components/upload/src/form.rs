@@ -6,21 +6,21 @@ use holdfast_core::error::{Code, Error};
 use holdfast_core::limits::FORM_PARTS_ABOVE_BYTES;
 use holdfast_core::names::{BucketName, ObjectKey};
 use holdfast_core::sniff::OCTET_STREAM;
-use holdfast_core::upload::Upload;
+use holdfast_core::upload::{Upload, Uploaded};
 use holdfast_platform::app::Context;
 use holdfast_platform::body::UploadBody;
 use holdfast_platform::form::Form;
 use holdfast_platform::inbound::Inbound;
-use holdfast_platform::{log, reply};
+use holdfast_platform::{log, reply, stored};
 use holdfast_web::form_data::{Boundary, Part};
 use holdfast_web::idempotency::IdempotencyKey;
-use holdfast_web::{digests, metadata, problem};
+use holdfast_web::{digests, metadata, problem, upload_request};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wasip3::http::types::Response;
 
-use crate::{answer, request, store};
+use crate::store;
 
 /// Longest value of a field, in bytes.
 const MAX_FIELD_BYTES: usize = 4 * 1_024;
@@ -95,8 +95,10 @@ async fn files(
             upload.idempotency_key =
                 idempotency_key.map(|key| format!("{} {}", key.as_str(), done.files.len()));
             let uploaded = store(context, &upload, UploadBody::File(form.file())).await?;
-            let mut body = answer::body(context, &upload, &uploaded);
-            body["status"] = answer::status(&uploaded).into();
+            let (bucket, key) = (upload.bucket.as_str(), upload.key.as_str());
+            let Uploaded { commit, committed, .. } = &uploaded;
+            let mut body = stored::body(context, bucket, key, commit, committed);
+            body["status"] = stored::status(committed).into();
             Ok(body)
         };
         let stored = stored.await;
@@ -163,7 +165,12 @@ impl Fields {
             let declared = HeaderValue::try_from(declared).map_err(Error::internal)?;
             self.headers.insert(CONTENT_TYPE, declared);
         }
-        request::upload(&context.caller, bucket.clone(), ObjectKey::parse(&key)?, &self.headers)
+        upload_request::upload(
+            &context.caller,
+            bucket.clone(),
+            ObjectKey::parse(&key)?,
+            &self.headers,
+        )
     }
 }
 

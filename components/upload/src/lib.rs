@@ -1,9 +1,7 @@
 //! `/v1/upload/{bucket}`: a raw body becomes the current version of an object, or the files of a form do. Below
 //! `/v1/t/{token}` an upload token stands for a bearer token.
 
-mod answer;
 mod form;
-mod request;
 
 use holdfast_core::error::Error;
 use holdfast_core::names::{BucketName, ObjectKey};
@@ -13,8 +11,10 @@ use holdfast_platform::body::UploadBody;
 use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
+use holdfast_platform::stored;
 use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::path::Target;
+use holdfast_web::upload_request;
 use wasip3::http::types::{Request, Response};
 
 const ROUTE: &str = "/v1/upload/";
@@ -46,12 +46,12 @@ async fn put(
     inbound: Inbound,
 ) -> Result<Response, Error> {
     let mut upload =
-        request::upload(&context.caller, bucket, ObjectKey::parse(key)?, &inbound.headers)?;
+        upload_request::upload(&context.caller, bucket, ObjectKey::parse(key)?, &inbound.headers)?;
     upload.length = inbound.content_length()?;
     upload.idempotency_key =
         IdempotencyKey::from_headers(&inbound.headers)?.map(|key| key.as_str().to_owned());
     let uploaded = store(context, &upload, UploadBody::Whole(inbound.body)).await?;
-    answer::one(context, &upload, &uploaded)
+    stored::uploaded(context, &upload, &uploaded)
 }
 
 /// The write protocol, for one body.

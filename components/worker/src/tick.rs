@@ -24,6 +24,8 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
     let catalog = PgCatalog::new(&app.config.database_url);
     let blobs = app.blobs()?;
     let folded = catalog.count(CountStep::Fold).await?;
+    let folded_batches = catalog.count(CountStep::FoldBatches).await?;
+    let swept = catalog.count(CountStep::SweepBatches).await?;
     let sequenced = catalog.count(CountStep::Sequence).await?;
     let retired = catalog.count(CountStep::Retire).await?;
     let (expired, let_go) = expire(&catalog).await?;
@@ -46,6 +48,8 @@ pub(crate) async fn tick(app: &App) -> Result<serde_json::Value, Error> {
         "letGo": let_go,
         "failed": settle_failed + reap_failed + purge_failed + bucket_failed + cors_failed,
         "folded": folded,
+        "foldedBatches": folded_batches,
+        "sweptCards": swept,
         "sequenced": sequenced,
         "retired": retired,
     }))

@@ -1,7 +1,7 @@
 -- Step 1 of a write: authorises it, checks what can be checked before the bytes are there, charges them
 -- and inserts the pending version. Everything is asked again by `commit`, against what is current then.
 --
--- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, EntityTooLarge, InvalidContentType,
+-- Outcomes: ok, AccessDenied, NoSuchBucket, BucketNotActive, EntityTooLarge, InvalidContentType, NoSuchTemplate,
 -- PreconditionFailed, QuotaExceeded, IdempotencyKeyInUse, IdempotencyKeyReused. Repeating it with the same version
 -- is safe. With a grant, an upload token's, the write stays within it and is a use of it. `repeated` is what another
 -- version under the same idempotency key was committed as: nothing was begun then.
@@ -35,7 +35,8 @@ create or replace function holdfast.begin(
     out allowed_types text[],
     out visibility    text,
     out repeated      jsonb,
-    out charged_bytes int8    -- of the quota; `renew` asks for more
+    out charged_bytes int8,   -- of the quota; `renew` asks for more
+    out image         jsonb   -- what is taken of images, as `image_limits` has it; null = anything
 )
     language plpgsql volatile as
 $$
@@ -55,6 +56,8 @@ declare
     known        record;
     claim        record;
     the_grant    holdfast."grant";
+    -- Whose background this would be.
+    the_template holdfast.template;
 begin
     perform set_config('synchronous_commit', 'off', true);
 
@@ -84,6 +87,13 @@ begin
             outcome := 'BucketNotActive'; rule := 'bucket.state';
             exit checks;
         end if;
+
+        the_template := holdfast.template_at(p_bucket, p_key);
+        if the_template.deleted_at is not null then
+            outcome := 'NoSuchTemplate'; rule := 'template';
+            exit checks;
+        end if;
+        image := holdfast.image_limits(the_bucket.policy, the_template.id is not null);
 
         max_bytes := (the_bucket.policy ->> 'maxBytes')::int8;
         visibility := the_bucket.policy ->> 'visibility';
@@ -143,7 +153,8 @@ begin
             exit when found;
         end loop;
 
-        if not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy, the_object.owner) then
+        if not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy,
+                            coalesce(the_object.owner, the_template.owner)) then
             outcome := 'AccessDenied'; rule := 'object.owner';
             exit checks;
         end if;
@@ -193,7 +204,7 @@ begin
             return;
         end if;
 
-        charged_to := coalesce(the_object.owner, p_sub);
+        charged_to := coalesce(the_object.owner, the_template.owner, p_sub);
         charge := coalesce(p_size, least(step, max_bytes));
         room := holdfast.room(p_bucket, charged_to, the_bucket.policy);
         if p_size is null and room.bytes > 0 then

@@ -2,7 +2,7 @@
 -- usage, audit row and event. Idempotent by version: the same call again gives the same answer.
 --
 -- Outcomes: ok, NoSuchUpload (unknown, aborted, or somebody else's), AccessDenied, BucketNotActive,
--- EntityTooLarge, InvalidContentType, PreconditionFailed, QuotaExceeded. A refused version stays pending:
+-- EntityTooLarge, InvalidContentType, InvalidImage, NoSuchTemplate, PreconditionFailed, QuotaExceeded. A refused version stays pending:
 -- the caller aborts it.
 create or replace function holdfast.commit(
     p_version      uuid,
@@ -18,6 +18,7 @@ create or replace function holdfast.commit(
     p_request_id   text,
     p_now          timestamptz,
     p_digests      jsonb default null,   -- by their names in RFC 9530, base64; compared with the stored bytes
+    p_image        jsonb default null,   -- {format, width, height} of what was walked through as an image
     out outcome         text,
     out rule            text,
     out created         boolean,   -- no version was current before
@@ -34,11 +35,22 @@ declare
     former        record;
     allowed_types text[];
     room          record;
+    the_template  holdfast.template;
 begin
     perform holdfast.durable();
 
     <<checks>>
     begin
+        -- Whose background this is: before its object.
+        perform from holdfast.template t
+        where t.id = (
+            select (holdfast.template_at(o.bucket, o.key)).id
+            from holdfast.version v
+                 join holdfast.object o on o.id = v.object_id
+            where v.id = p_version
+              and o.bucket = 'templates')
+        for no key update;
+
         -- The object first: the order of locks. Which one it is never changes. Not the key of its row: the foreign
         -- key of a version that somebody updates twice asks for that again, after the version.
         select o.id, o.bucket, o.key, o.owner, o.sequence
@@ -71,7 +83,13 @@ begin
         into the_bucket
         from holdfast.bucket b
         where b.name = the_object.bucket;
-        if not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy, the_object.owner) then
+        the_template := holdfast.template_at(the_object.bucket, the_object.key);
+        if the_template.deleted_at is not null then
+            outcome := 'NoSuchTemplate'; rule := 'template';
+            exit checks;
+        end if;
+        if not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy,
+                            coalesce(the_object.owner, the_template.owner)) then
             outcome := 'AccessDenied'; rule := case when the_object.owner is null then 'bucket.write' else 'object.owner' end;
             exit checks;
         end if;
@@ -95,6 +113,11 @@ begin
                 exit checks;
             end if;
         end if;
+
+        select r.outcome, r.rule
+        into outcome, rule
+        from holdfast.image_refusal(holdfast.image_limits(the_bucket.policy, the_template.id is not null), p_image) r;
+        exit checks when outcome is not null;
 
         select v.id, v.etag, v.size_bytes, v.pinned_until
         into former
@@ -162,6 +185,17 @@ begin
         values
             (at, 'commit', p_sub, the_object.bucket, the_object.key, p_version, 'ok', left(p_ip, 64),
              left(p_request_id, 128));
+
+        if p_image is not null then
+            insert into holdfast.image (version, format, width, height)
+            values (p_version, p_image ->> 'format', (p_image ->> 'width')::int4, (p_image ->> 'height')::int4);
+        end if;
+        if the_template.id is not null then
+            perform holdfast.template_changed(
+                the_template.id, 'template.updated', p_sub,
+                jsonb_build_object('background', jsonb_build_object(
+                    'version', p_version, 'width', p_image -> 'width', 'height', p_image -> 'height')), at);
+        end if;
 
         outcome := 'ok';
         created := former.id is null;

@@ -39,7 +39,8 @@ create or replace function holdfast.create_session(
     out version       uuid,   -- the session's: `p_version`, or that of the first request under the key
     out part_size     int8,
     out size          int8,
-    out allowed_types text[]  -- of the bucket and the grant, where it was begun now
+    out allowed_types text[], -- of the bucket and the grant, where it was begun now
+    out image         jsonb   -- as `begin` has it, where it was begun now
 )
     language plpgsql volatile as
 $$
@@ -100,6 +101,7 @@ begin
     on conflict do nothing;
     version := p_version;
     allowed_types := begun.allowed_types;
+    image := begun.image;
     part_size := p_part_size;
     size := p_size;
     expires_at_us := (extract(epoch from ends) * 1000000)::int8;

@@ -22,7 +22,8 @@ create or replace function holdfast.open_put(
     out size_bytes    int8,
     out content_type  text,
     out allowed_types text[],
-    out repeated      jsonb
+    out repeated      jsonb,
+    out image         jsonb   -- what is taken of images, as `image_limits` has it; null = anything
 )
     language plpgsql volatile as
 $$
@@ -61,6 +62,8 @@ begin
             allowed_types := array(select jsonb_array_elements_text(the_policy -> 'allowedTypes'));
         end if;
         repeated := holdfast.committed_as(the_version);
+        image := holdfast.image_limits(
+            the_policy, (holdfast.template_at(the_grant.bucket, the_grant.key)).id is not null);
         return;
     end if;
 

@@ -1,6 +1,6 @@
 -- Removes what nobody asks for any more: versions that ended long ago, objects left without any, old
--- idempotency keys, grants and API keys that ended long ago, the parts of uploads that ended, old rows of the access
--- log. Returns how many rows went.
+-- idempotency keys, grants, API keys, templates and batches that ended long ago, the parts of uploads that ended, old
+-- rows of the access log. Returns how many rows went.
 create or replace function holdfast.retire(p_limit int4, p_now timestamptz) returns int8
     language plpgsql volatile as
 $$
@@ -97,6 +97,33 @@ begin
         where s.expires_at < parted_before
           and v.state <> 'pending'
         limit p_limit);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.batch_record r
+    where (r.batch, r.record) in (
+        select q.batch, q.record
+        from holdfast.batch b
+             join holdfast.batch_record q on q.batch = b.id
+        where b.swept_at < ended_before
+        limit p_limit);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.batch b
+    where b.swept_at < ended_before
+      and not exists (select from holdfast.batch_record r where r.batch = b.id);
+    get diagnostics gone = row_count;
+    total := total + gone;
+
+    delete from holdfast.template t
+    where t.id in (
+        select old.id
+        from holdfast.template old
+        where old.deleted_at < ended_before
+        order by old.deleted_at
+        limit p_limit
+        for update skip locked);
     get diagnostics gone = row_count;
     total := total + gone;
 

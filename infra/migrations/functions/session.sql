@@ -33,7 +33,8 @@ create or replace function holdfast.session(
     out concat        text,
     out sources       uuid[],
     out described     text,
-    out stored_bytes  int8    -- of all parts and the tail, where they were asked for
+    out stored_bytes  int8,   -- of all parts and the tail, where they were asked for
+    out image         jsonb   -- what is taken of images, as `image_limits` has it; null = anything
 )
     language plpgsql stable as
 $$
@@ -92,6 +93,7 @@ begin
     if the.policy ->> 'allowedTypes' is not null then
         allowed_types := array(select jsonb_array_elements_text(the.policy -> 'allowedTypes'));
     end if;
+    image := holdfast.image_limits(the.policy, (holdfast.template_at(the.bucket, the.key)).id is not null);
     if p_with_parts then
         select coalesce(jsonb_agg(jsonb_build_array(p.part_number, p.size, p.etag) order by p.part_number)
                             filter (where p.s3_key is null), '[]'),

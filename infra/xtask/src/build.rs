@@ -11,14 +11,16 @@ use crate::command::{self, cargo};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Packages that become components.
-pub(crate) const COMPONENTS: [&str; 11] = [
+pub(crate) const COMPONENTS: [&str; 13] = [
     "holdfast-upload",
     "holdfast-download",
     "holdfast-multipart",
     "holdfast-uppy",
     "holdfast-objects",
     "holdfast-buckets",
+    "holdfast-batches",
     "holdfast-presign",
+    "holdfast-templates",
     "holdfast-tus",
     "holdfast-worker",
     "holdfast-ops",

@@ -12,10 +12,11 @@ use crate::command::{self, cargo};
 use crate::signals::Interrupted;
 
 /// The targets, each a program of `tests/fuzz`.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "conditional",
     "digest_header",
     "form_data",
+    "image",
     "jwt",
     "key",
     "policy",

@@ -28,6 +28,11 @@ pub(crate) fn register(suite: &mut Suite) {
         let program = node().await?;
         run(api, program, "aws.mjs", 73).await
     });
+    suite.add("us_003_a_designer_works_on_a_template", |api| async move {
+        let program = node().await?;
+        let set_up = json!({ "url": api.url, "token": api.alice });
+        run_with(&program, "designer.mjs", &set_up, 11).await
+    });
     suite.add("uppy_itself_uploads_in_each_of_its_modes", |api| async {
         let program = node().await?;
         run(api, program, "uppy.mjs", 12).await

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use crate::harness::{Api, Suite, expect, header, json_of, noise, refused};
-use crate::multipart::{is_stored, nothing_is_left};
+use crate::multipart::{is_stored, nothing_is_left_after_the_worker};
 use crate::raw::Raw;
 
 pub(crate) fn register(suite: &mut Suite) {
@@ -209,16 +209,5 @@ async fn in_parts(api: Api) -> Result<()> {
     let part = "--x\r\ncontent-disposition: form-data; name=f; filename=cut.bin\r\n\r\n";
     ensure!(raw.send(part.as_bytes()).await? && raw.send(&long).await?);
     raw.reset()?;
-    let pending = format!(
-        "select count(*) from holdfast.version v join holdfast.object o on o.id = v.object_id \
-         where o.bucket = '{bucket}' and v.state = 'pending'"
-    );
-    api.eventually(&pending, 0).await?;
-    let again = format!(
-        "update holdfast.version v set due_at = now(), deleted_at = coalesce(v.deleted_at, now()) - interval '1 hour' \
-         from holdfast.object o where o.id = v.object_id and o.bucket = '{bucket}' and v.state = 'aborting'"
-    );
-    api.execute(&again).await?;
-    api.stack.tick().await?;
-    nothing_is_left(&api, &bucket).await
+    nothing_is_left_after_the_worker(&api, &bucket).await
 }

@@ -23,6 +23,7 @@ mod readme;
 mod reconcile;
 mod repeats;
 mod shares;
+mod templates;
 mod tokens;
 mod tus;
 mod tus_clients;
@@ -64,6 +65,7 @@ fn main() -> Result<ExitCode> {
     objects::register(&mut suite);
     repeats::register(&mut suite);
     shares::register(&mut suite);
+    templates::register(&mut suite);
     tokens::register(&mut suite);
     tus::register(&mut suite);
     tus_clients::register(&mut suite);

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::clients::{command, node, python, run_with};
 use crate::harness::{Api, Suite};
-use crate::multipart::{nothing_is_left, restart_host};
+use crate::multipart::{nothing_is_left, nothing_is_left_after_the_worker, restart_host};
 
 /// All that a client does while servers are killed.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -45,14 +45,7 @@ async fn in_a_browser(api: Api) -> Result<()> {
     let foreign = api.bucket(&json!({"corsOrigins": ["https://one.example.org"]})).await?;
     set_up["foreign"] = json!(foreign);
     run_with(&program, "browser.mjs", &set_up, 37).await?;
-    // What a form had sent until then is deleted by whoever notices that it left.
-    for _ in 0..100 {
-        if nothing_is_left(&api, &bucket).await.is_ok() {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    nothing_is_left(&api, &bucket).await?;
+    nothing_is_left_after_the_worker(&api, &bucket).await?;
     nothing_is_left(&api, &foreign).await
 }
 

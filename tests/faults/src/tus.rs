@@ -129,7 +129,8 @@ impl Upload<'_> {
         };
         match answer.status {
             200 => self.told(answer.offset, answer.object),
-            429 => Step::Failed(429),
+            // Too many, or nobody can say for now: a 503 would make some clients start over.
+            status @ (423 | 429) => Step::Failed(status),
             status @ 400..500 => {
                 self.lie(&format!("{} bytes were kept, and now it is {status}", self.kept));
                 Step::Done(self.given_up(status))

@@ -7,6 +7,7 @@
 pub mod conditional;
 pub mod digest_header;
 pub mod form_data;
+pub mod image;
 pub mod jwt;
 pub mod key;
 pub mod policy;

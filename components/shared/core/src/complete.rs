@@ -2,11 +2,12 @@
 //! bytes are, and committed.
 
 use crate::error::{Code, Error};
+use crate::image::ImageLimits;
 use crate::limits::SNIFF_BYTES;
 use crate::names::VersionId;
 use crate::ports::{Blobs, Caller, Catalog, Clock, Commit, Committed, Looked, Target};
 use crate::principal::Principal;
-use crate::upload::{surely, validated};
+use crate::upload::{Terms, surely, validated};
 
 /// A presigned PUT, as it was agreed.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct OpenPut {
     pub content_type: Option<String>,
     /// The content types that the bucket takes; `None` means all.
     pub allowed_types: Option<Vec<String>>,
+    /// What it takes of images, where it takes nothing else.
+    pub image: Option<ImageLimits>,
     /// Who asked for the URL, with the right that they had then.
     pub creator: Principal,
     /// What it was committed as, if it was.
@@ -49,7 +52,7 @@ impl<C: Catalog, B: Blobs, K: Clock> Completer<'_, C, B, K> {
     ///
     /// # Errors
     /// * [`Code::NotUploaded`]: nothing is there yet.
-    /// * [`Code::InvalidContentType`], and what `commit` refuses.
+    /// * [`Code::InvalidContentType`], [`Code::InvalidImage`], and what `commit` refuses.
     pub async fn complete(
         &self,
         caller: &Caller,
@@ -72,8 +75,14 @@ impl<C: Catalog, B: Blobs, K: Clock> Completer<'_, C, B, K> {
         if looked.stored.size != Some(put.size) {
             return Err(Error::unavailable("The object store", "another length than was signed"));
         }
-        let (declared, allowed) = (put.content_type.as_deref(), put.allowed_types.as_deref());
-        let commit = validated(put.version, put.size, declared, allowed, looked)?;
+        let terms = Terms {
+            version: put.version,
+            size: put.size,
+            declared: put.content_type.as_deref(),
+            types: put.allowed_types.as_deref(),
+            image: put.image.as_ref(),
+        };
+        let commit = validated(self.blobs, at, terms, looked).await?;
         let creator = Caller { principal: put.creator.clone(), ..caller.clone() };
         let committed =
             surely(self.clock, async || self.catalog.commit(&creator, &commit).await).await?;
@@ -100,6 +109,7 @@ mod tests {
             size,
             content_type: Some("text/plain".to_owned()),
             allowed_types: None,
+            image: None,
             creator: Principal { sub: "alice".to_owned(), ..Principal::anonymous() },
             repeated: None,
         }
@@ -161,6 +171,28 @@ mod tests {
             assert_eq!(complete(&put, stored, &catalog).expect_err("refused").code, code);
             assert!(catalog.steps.borrow().is_empty());
         }
+    }
+
+    #[test]
+    fn an_image_is_looked_at_before_it_is_committed() {
+        let png = include_bytes!("../../../../tests/images/rgb.png").as_slice();
+        let max = ImageLimits {
+            min_width: 1,
+            min_height: 1,
+            max_width: 48,
+            max_height: 32,
+            max_pixels: 48 * 32,
+        };
+        let limited =
+            |image| OpenPut { content_type: None, image: Some(image), ..put(png.len() as u64) };
+        let catalog = FakeCatalog::default();
+        let (commit, _) = complete(&limited(max), Some(png), &catalog).expect("done");
+        assert_eq!(commit.image.map(|image| (image.width, image.height)), Some((48, 32)));
+        let catalog = FakeCatalog::default();
+        let less = ImageLimits { max_pixels: 48 * 32 - 1, ..max };
+        let error = complete(&limited(less), Some(png), &catalog).expect_err("refused");
+        assert_eq!(error.code, Code::InvalidImage);
+        assert!(catalog.steps.borrow().is_empty());
     }
 
     #[test]

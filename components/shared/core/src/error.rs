@@ -42,6 +42,8 @@ pub enum Code {
     InvalidContentType,
     /// A digest that the client declares is malformed, or two that it declares differ.
     InvalidDigest,
+    /// The content is no image, not a whole one, or not as large or small as the bucket takes.
+    InvalidImage,
     /// A part of an upload is missing, or is not the one that was stored.
     InvalidPart,
     /// The parts are not named in ascending order.
@@ -64,6 +66,8 @@ pub enum Code {
     MissingContentLength,
     /// There is no such API key, or it is not for this principal to know.
     NoSuchApiKey,
+    /// There is no such batch, or it is not for this principal to know.
+    NoSuchBatch,
     /// There is no such bucket.
     NoSuchBucket,
     /// There is no such signed URL, share link or upload token, or it is not for this principal to know.
@@ -72,6 +76,8 @@ pub enum Code {
     NoSuchKey,
     /// There is no such route.
     NoSuchRoute,
+    /// There is no such template, or it is not for this principal to know.
+    NoSuchTemplate,
     /// The upload was aborted or its lease ran out.
     NoSuchUpload,
     /// There is no such version of the object.
@@ -104,7 +110,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for tests and for the OpenAPI document.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 49] = [
         Self::AccessDenied,
         Self::BadDigest,
         Self::BucketAlreadyExists,
@@ -122,6 +128,7 @@ impl Code {
         Self::InvalidBucketName,
         Self::InvalidContentType,
         Self::InvalidDigest,
+        Self::InvalidImage,
         Self::InvalidPart,
         Self::InvalidPartOrder,
         Self::InvalidRange,
@@ -133,10 +140,12 @@ impl Code {
         Self::MissingAuthentication,
         Self::MissingContentLength,
         Self::NoSuchApiKey,
+        Self::NoSuchBatch,
         Self::NoSuchBucket,
         Self::NoSuchGrant,
         Self::NoSuchKey,
         Self::NoSuchRoute,
+        Self::NoSuchTemplate,
         Self::NoSuchUpload,
         Self::NoSuchVersion,
         Self::NotRevocable,
@@ -174,6 +183,7 @@ impl Code {
             Self::InvalidBucketName => "InvalidBucketName",
             Self::InvalidContentType => "InvalidContentType",
             Self::InvalidDigest => "InvalidDigest",
+            Self::InvalidImage => "InvalidImage",
             Self::InvalidPart => "InvalidPart",
             Self::InvalidPartOrder => "InvalidPartOrder",
             Self::InvalidRange => "InvalidRange",
@@ -185,10 +195,12 @@ impl Code {
             Self::MissingAuthentication => "MissingAuthentication",
             Self::MissingContentLength => "MissingContentLength",
             Self::NoSuchApiKey => "NoSuchApiKey",
+            Self::NoSuchBatch => "NoSuchBatch",
             Self::NoSuchBucket => "NoSuchBucket",
             Self::NoSuchGrant => "NoSuchGrant",
             Self::NoSuchKey => "NoSuchKey",
             Self::NoSuchRoute => "NoSuchRoute",
+            Self::NoSuchTemplate => "NoSuchTemplate",
             Self::NoSuchUpload => "NoSuchUpload",
             Self::NoSuchVersion => "NoSuchVersion",
             Self::NotRevocable => "NotRevocable",
@@ -224,10 +236,12 @@ impl Code {
             Self::ExpiredToken | Self::InvalidToken | Self::MissingAuthentication => 401,
             Self::AccessDenied | Self::QuotaExceeded => 403,
             Self::NoSuchApiKey
+            | Self::NoSuchBatch
             | Self::NoSuchBucket
             | Self::NoSuchGrant
             | Self::NoSuchKey
             | Self::NoSuchRoute
+            | Self::NoSuchTemplate
             | Self::NoSuchUpload
             | Self::NoSuchVersion => 404,
             Self::MethodNotAllowed => 405,
@@ -247,7 +261,7 @@ impl Code {
             Self::EntityTooLarge => 413,
             Self::InvalidContentType => 415,
             Self::InvalidRange => 416,
-            Self::IdempotencyKeyReused => 422,
+            Self::IdempotencyKeyReused | Self::InvalidImage => 422,
             Self::SlowDown => 429,
             Self::ChecksumMismatch => 460,
             Self::InternalError => 500,
@@ -276,6 +290,7 @@ impl Code {
             Self::InvalidBucketName => "Invalid bucket name",
             Self::InvalidContentType => "This content type is not accepted",
             Self::InvalidDigest => "A declared digest is not valid",
+            Self::InvalidImage => "The image is not accepted",
             Self::InvalidPart => "A part is missing or another one",
             Self::InvalidPartOrder => "The parts are out of order",
             Self::InvalidRange => "The range cannot be satisfied",
@@ -287,10 +302,12 @@ impl Code {
             Self::MissingAuthentication => "Authentication is required",
             Self::MissingContentLength => "A Content-Length is required",
             Self::NoSuchApiKey => "No such API key",
+            Self::NoSuchBatch => "No such batch",
             Self::NoSuchBucket => "No such bucket",
             Self::NoSuchGrant => "No such grant",
             Self::NoSuchKey => "No such object",
             Self::NoSuchRoute => "No such route",
+            Self::NoSuchTemplate => "No such template",
             Self::NoSuchUpload => "No such upload",
             Self::NoSuchVersion => "No such version",
             Self::NotRevocable => "It cannot be called back",

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::digest::{Crc64Nvme, Digests, Hasher, hex};
 use crate::error::{Code, Error};
+use crate::image::ImageLimits;
 use crate::limits::CHARGE_STEP_BYTES;
 use crate::names::VersionId;
 use crate::ports::{
@@ -39,6 +40,7 @@ pub(crate) struct FakeCatalog {
     pub(crate) steps: RefCell<Vec<String>>,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) allowed_types: Option<Vec<String>>,
+    pub(crate) image: Option<ImageLimits>,
     pub(crate) commits: RefCell<VecDeque<Code>>,
     pub(crate) renew_refuses: Cell<bool>,
     pub(crate) repeated: Option<(Commit, Committed)>,
@@ -57,7 +59,8 @@ impl Catalog for FakeCatalog {
         }
         let charged = begin.size.unwrap_or(CHARGE_STEP_BYTES);
         let types = self.allowed_types.clone();
-        Ok(Begun::New(Allowed { charged, max_bytes: self.max_bytes, types }))
+        let image = self.image;
+        Ok(Begun::New(Allowed { charged, max_bytes: self.max_bytes, types, image }))
     }
 
     async fn renew(&self, _: &Caller, _: VersionId, charge: Option<Charge>) -> Result<u64, Error> {

@@ -33,6 +33,7 @@ fn session(version: VersionId, s3_key: String, plan: Plan, protocol: Protocol) -
         signed: false,
         content_type: None,
         allowed_types: None,
+        image: None,
         parts: Vec::new(),
         tail: None,
         protocol,
@@ -58,6 +59,7 @@ impl Sessions for FakeCatalog {
             expires_at_us: i64::MAX,
             repeated: false,
             allowed_types: None,
+            image: None,
         })
     }
 

@@ -2,6 +2,8 @@
 //! use cases. Nothing here knows WASI or Spin, so `cargo test` runs all of it natively.
 
 pub mod adopt;
+pub mod archive;
+pub mod batch;
 pub mod buckets;
 pub mod checksum;
 pub mod complete;
@@ -9,6 +11,7 @@ pub mod config;
 pub mod digest;
 pub mod download;
 pub mod error;
+pub mod image;
 pub mod limits;
 pub mod multipart;
 pub mod names;

@@ -59,6 +59,18 @@ pub const SIGNED_PART_SECONDS: i32 = 3_600;
 /// How much of a body is looked at to find its content type, in bytes.
 pub const SNIFF_BYTES: usize = 4_096;
 
+/// Largest image, in bytes: all of it is read again before it is committed.
+pub const MAX_IMAGE_BYTES: u64 = 512 * 1_024 * 1_024;
+
+/// Longest metadata of an AVIF, in bytes: they are held whole.
+pub const MAX_IMAGE_META_BYTES: usize = 256 * 1_024;
+
+/// Longest name of a template, in characters.
+pub const MAX_TEMPLATE_NAME_CHARS: usize = 255;
+
+/// The most data of a template, in bytes of its JSON as PostgreSQL writes it.
+pub const MAX_TEMPLATE_DATA_BYTES: usize = 64 * 1_024;
+
 /// An upload of unknown length is charged to its quota in steps of this many bytes.
 pub const CHARGE_STEP_BYTES: u64 = 64 * 1_024 * 1_024;
 
@@ -84,6 +96,9 @@ pub const COMMIT_ATTEMPTS: u32 = 3;
 
 /// Versions that one tick of the worker reaps or purges at the most.
 pub const TICK_BATCH: i32 = 200;
+
+/// Deltas of batches that one tick of the worker adds up at the most: each record that is rendered leaves one.
+pub const FOLD_BATCH: i32 = 10_000;
 
 /// How old a blob without a row has to be before it may be deleted, in seconds, unless `orphan_age_seconds` says
 /// otherwise: 14 days. The longest lease has eight, the longest upload (5 GiB at the slowest speed) two, and the rest

@@ -122,7 +122,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
     /// # Errors
     /// * [`Code::InvalidPart`], [`Code::InvalidPartOrder`], [`Code::EntityTooSmall`]: it names the parts; nothing
     ///   changed.
-    /// * What `commit` refuses, and [`Code::InvalidContentType`]: the upload is over, and its bytes are deleted.
+    /// * What `commit` refuses, [`Code::InvalidContentType`] and [`Code::InvalidImage`]: the upload is over, and its bytes are deleted.
     /// * [`Code::ServiceUnavailable`]: nobody knows yet; complete it again, or leave it to the worker.
     pub async fn complete(
         &self,
@@ -309,9 +309,7 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Multipart<'_, C, B, K> {
         if looked.stored.size != Some(size) {
             return Err(torn("another length than its parts"));
         }
-        let (declared, allowed) =
-            (session.content_type.as_deref(), session.allowed_types.as_deref());
-        validated(session.version, size, declared, allowed, looked)
+        validated(self.blobs, at, session.terms(size), looked).await
     }
 
     /// The object is joined and nobody may have it: no Complete is under way that could bring it back.

@@ -7,6 +7,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::fakes::{FakeBlobs, FakeBody, FakeCatalog, FakeClock};
+use crate::image::ImageLimits;
 use crate::names::{BucketName, ObjectKey};
 use crate::parts::Plan;
 use crate::ports::{Begin, Begun, Blobs, Body, Charge, ContentHeaders, Stored};
@@ -69,6 +70,7 @@ impl Sessions for FakeSessions {
             expires_at_us: 7,
             repeated: false,
             allowed_types: None,
+            image: None,
         })
     }
 
@@ -376,6 +378,7 @@ fn case(joins: &[&'static str]) -> Case {
         signed: false,
         content_type: None,
         allowed_types: None,
+        image: None,
         parts: vec![a_part(1, "a"), a_part(2, "b")],
         tail: None,
         protocol: Protocol::Parts,
@@ -510,6 +513,17 @@ fn a_type_that_the_bucket_does_not_take_is_given_up() {
     let case = case(&[]);
     case.catalog.session.borrow_mut().allowed_types = Some(vec!["image/png".to_owned()]);
     assert_eq!(case.complete().expect_err("refused").code, Code::InvalidContentType);
+    assert_eq!(case.calls(), ["join", "delete"]);
+}
+
+#[test]
+fn what_is_no_image_is_given_up_where_the_bucket_takes_nothing_else() {
+    let case = case(&[]);
+    let limits =
+        ImageLimits { min_width: 1, min_height: 1, max_width: 9, max_height: 9, max_pixels: 81 };
+    case.catalog.session.borrow_mut().image = Some(limits);
+    let error = case.complete().expect_err("refused");
+    assert_eq!(error.rule.as_deref(), Some("image.format"));
     assert_eq!(case.calls(), ["join", "delete"]);
 }
 

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::digest::Digests;
 use crate::error::Error;
+use crate::image::{Image, ImageLimits};
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::principal::Principal;
 use crate::timestamp::rfc3339;
@@ -101,6 +102,8 @@ pub struct Allowed {
     pub max_bytes: Option<u64>,
     /// The content types that it takes; `None` means all.
     pub types: Option<Vec<String>>,
+    /// What it takes of images, where it takes nothing else.
+    pub image: Option<ImageLimits>,
 }
 
 /// What `commit` is told: what was stored and validated.
@@ -120,6 +123,8 @@ pub struct Commit {
     pub crc64nvme: Option<String>,
     /// Other digests that were compared with the stored bytes.
     pub digests: Digests,
+    /// The image that it is, where the bucket takes nothing else.
+    pub image: Option<Image>,
 }
 
 /// What `commit` answers.

@@ -7,11 +7,13 @@ use time::OffsetDateTime;
 
 use crate::digest::Digests;
 use crate::error::Error;
+use crate::image::ImageLimits;
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::parts::Plan;
 use crate::ports::{
     Blobs, Body, Caller, Commit, Committed, ContentHeaders, Idempotency, Target, Verify,
 };
+use crate::upload::Terms;
 
 /// An upload that shall be begun.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ pub struct Created {
     pub repeated: bool,
     /// The content types that the bucket takes; `None` means all. Not told of one that was begun before.
     pub allowed_types: Option<Vec<String>>,
+    /// What it takes of images, where it takes nothing else. Not told of one that was begun before.
+    pub image: Option<ImageLimits>,
 }
 
 /// A part that S3 acknowledged.
@@ -194,6 +198,8 @@ pub struct Session {
     pub content_type: Option<String>,
     /// The content types that the bucket takes; `None` means all.
     pub allowed_types: Option<Vec<String>>,
+    /// What it takes of images, where it takes nothing else.
+    pub image: Option<ImageLimits>,
     /// Its parts by their numbers, where they were asked for.
     pub parts: Vec<Part>,
     /// What is behind them, of a stream.
@@ -215,6 +221,17 @@ impl Session {
 
     pub(crate) fn at(&self) -> Target<'_> {
         Target { bucket: &self.bucket, s3_key: &self.s3_key }
+    }
+
+    /// What was agreed of its content, which has `size` bytes.
+    pub(crate) fn terms(&self, size: u64) -> Terms<'_> {
+        Terms {
+            version: self.version,
+            size,
+            declared: self.content_type.as_deref(),
+            types: self.allowed_types.as_deref(),
+            image: self.image.as_ref(),
+        }
     }
 }
 

@@ -266,24 +266,34 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
             return self.commit(caller, session, Looked { stored, head: Vec::new() }).await;
         };
         if session.parts.is_empty() {
-            return self.finish_tail(caller, version, session.epoch, &tail, None).await;
+            self.adopt_tail(caller, version, session.epoch, &tail).await?;
+            return self.finish_tail(caller, version, &tail, None).await;
         }
         // The last part may be short.
         Run::of_session(self, caller, version, &session)?.put_last().await?;
         self.multipart().complete(caller, version, None, None).await
     }
 
-    /// The same of one that is a tail and nothing else; `seen` is what that is, where it is known.
-    async fn finish_tail(
+    /// Writes down that all of a stream is this tail.
+    async fn adopt_tail(
         &self,
         caller: &Caller,
         version: VersionId,
         epoch: i32,
         tail: &Tail,
+    ) -> Result<(), Error> {
+        let adopt = async || self.catalog.adopt_tail(caller, version, epoch, tail).await;
+        surely(self.clock, adopt).await
+    }
+
+    /// Makes an object of it then; `seen` is what that is, where it is known.
+    async fn finish_tail(
+        &self,
+        caller: &Caller,
+        version: VersionId,
+        tail: &Tail,
         seen: Option<Looked>,
     ) -> Result<(Session, Commit, Committed), Error> {
-        let adopt = async || self.catalog.adopt_tail(caller, version, epoch, tail).await;
-        surely(self.clock, adopt).await?;
         let session = self.catalog.session(caller, version, true).await?;
         let looked = match seen {
             Some(looked) => looked,
@@ -374,11 +384,13 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
         let (offset, expires_at_us) = (run.stream.offset(), run.stream.expires_at_us);
         let ended = inflow.ended();
         if let (true, Ok(()), Some(tail)) =
-            (finishes && run.stream.parts == 0, &ended, &run.stream.tail)
+            (finishes && run.stream.parts == 0, &ended, run.stream.tail.clone())
         {
             // All of it in one tail: that it is there, and what it is for, is written down at once.
-            let done = self.finish_tail(caller, version, run.stream.epoch, tail, seen).await?;
+            self.adopt_tail(caller, version, run.stream.epoch, &tail).await?;
+            // Nobody finds what was there before any more, whatever comes of this.
             run.delete_replaced().await;
+            let done = self.finish_tail(caller, version, &tail, seen).await?;
             return Ok(Appended { offset, expires_at_us, done: Some(done) });
         }
         run.record().await?;
@@ -414,9 +426,8 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Streamer<'_, C, B, K> {
         size: u64,
         looked: Looked,
     ) -> Result<(Session, Commit, Committed), Error> {
-        let (declared, allowed) =
-            (session.content_type.as_deref(), session.allowed_types.as_deref());
-        let committed = match validated(session.version, size, declared, allowed, looked) {
+        let terms = session.terms(size);
+        let committed = match validated(self.blobs, session.at(), terms, looked).await {
             Ok(commit) => surely(self.clock, async || self.catalog.commit(caller, &commit).await)
                 .await
                 .map(|committed| (commit, committed)),
@@ -472,6 +483,7 @@ fn begun(new: &NewUpload, created: &Created, s3_key: String) -> Session {
         signed: false,
         content_type: new.content_type.clone(),
         allowed_types: created.allowed_types.clone(),
+        image: created.image,
         parts: Vec::new(),
         tail: None,
         protocol: new.protocol.clone(),

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::checksum::Algorithm;
 use crate::fakes::{FakeBlobs, FakeBody, FakeCatalog, FakeClock};
+use crate::image::ImageLimits;
 use crate::limits::{CHARGE_STEP_BYTES, HELD_BYTES, MAX_OBJECT_BYTES};
 use crate::names::{BucketName, ObjectKey};
 use crate::parts::Plan;
@@ -153,6 +154,7 @@ fn what_comes_with_the_creation_is_put_where_its_object_lies() {
             expires_at_us: 7,
             repeated: false,
             allowed_types: None,
+            image: None,
         };
         let mut body = body(&all, whole);
         let streamer = case.streamer();
@@ -164,6 +166,38 @@ fn what_comes_with_the_creation_is_put_where_its_object_lies() {
         let steps = case.catalog.steps.borrow().clone();
         assert_eq!(steps.len(), usize::from(done), "{steps:?}");
         assert_eq!(case.ways().len(), usize::from(done));
+    }
+}
+
+#[test]
+fn what_is_no_image_is_given_up_where_the_bucket_takes_nothing_else() {
+    let png = include_bytes!("../../../../tests/images/rgb.png").as_slice();
+    let limits = ImageLimits {
+        min_width: 1,
+        min_height: 1,
+        max_width: 48,
+        max_height: 32,
+        max_pixels: 48 * 32,
+    };
+    // In one request and in two.
+    for cut in [png.len(), 100] {
+        let case = Case::new(Some(png.len()));
+        case.catalog.session.borrow_mut().as_mut().expect("a session").image = Some(limits);
+        let mut last = case.append(0, &png[..cut]).expect("kept");
+        if last.done.is_none() {
+            last = case.append(cut, &png[cut..]).expect("done");
+        }
+        let (_, commit, _) = last.done.expect("an object");
+        assert_eq!(commit.image.map(|image| image.width), Some(48));
+
+        let case = Case::new(Some(png.len()));
+        case.catalog.session.borrow_mut().as_mut().expect("a session").image = Some(limits);
+        let mut other = png.to_vec();
+        other[20] = 1;
+        let first = case.append(0, &other[..cut]);
+        let error = first.and_then(|_| case.append(cut, &other[cut..])).expect_err("refused");
+        assert_eq!(error.rule.as_deref(), Some("image.format"));
+        assert!(case.blobs.stored.borrow().is_empty());
     }
 }
 

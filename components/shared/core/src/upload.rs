@@ -18,14 +18,15 @@ use time::OffsetDateTime;
 
 use crate::digest::{Digests, Hasher, base64, hex};
 use crate::error::{Code, Error};
+use crate::image::{Image, ImageLimits, inspect};
 use crate::limits::{
     CHARGE_STEP_BYTES, COMMIT_ATTEMPTS, KEEP_CONNECTION_MS, MAX_OBJECT_BYTES, MAX_PUT_BYTES,
     RENEW_SECONDS, SLOW_GRACE_SECONDS, SLOWEST_BYTES_PER_SECOND, SMALL_BODY_BYTES, SNIFF_BYTES,
 };
 use crate::names::{BucketName, ObjectKey, VersionId};
 use crate::ports::{
-    Allowed, Begin, Begun, Body, Caller, Catalog, Charge, Clock, Commit, Committed, ContentHeaders,
-    Idempotency, Looked, Stored, Target, Verify,
+    Allowed, Begin, Begun, Blobs, Body, Caller, Catalog, Charge, Clock, Commit, Committed,
+    ContentHeaders, Idempotency, Looked, Stored, Target, Verify,
 };
 use crate::session::{PartStore, Sessions};
 use crate::sniff::{OCTET_STREAM, check_type, found_type};
@@ -172,14 +173,19 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Uploader<'_, C, B, K> {
         let found = found_type(&head);
         let declared = pending.upload.content_type.as_deref();
         check_content(pending.allowed.types.as_deref(), declared, found)?;
+        let limits = pending.allowed.image.as_ref();
+        let walk = image_of(self.blobs, pending.at, size, head, limits);
+        let image = self.leased(pending, walk).await?;
+        let found = image.map(|image| image.format.media_type()).or(found);
         Ok(Commit {
             version: pending.version,
             size,
-            content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
+            content_type: content_type(declared, found, image),
             found_type: found.map(str::to_owned),
             etag: stored.etag,
             crc64nvme: digests.crc64nvme.map(|crc| base64(&crc)).or(stored.crc64nvme),
             digests: Digests { crc64nvme: None, ..digests },
+            image,
         })
     }
 
@@ -225,7 +231,9 @@ impl<C: Catalog + Sessions, B: PartStore, K: Clock> Uploader<'_, C, B, K> {
         check_digests(&upload.declared, &digests)?;
         let crc = digests.crc64nvme.map(|crc| base64(&crc)).unwrap_or_default();
         let stored = self.leased(pending, self.blobs.put_bytes(pending.at, &first, &crc)).await?;
-        first.truncate(SNIFF_BYTES);
+        if pending.allowed.image.is_none() {
+            first.truncate(SNIFF_BYTES);
+        }
         Ok(Sent { stored, size, head: first, digests })
     }
 
@@ -387,26 +395,65 @@ pub(crate) fn check_content(
     Ok(())
 }
 
+/// What was agreed of an upload's content before its bytes came.
+pub(crate) struct Terms<'a> {
+    pub(crate) version: VersionId,
+    pub(crate) size: u64,
+    pub(crate) declared: Option<&'a str>,
+    pub(crate) types: Option<&'a [String]>,
+    pub(crate) image: Option<&'a ImageLimits>,
+}
+
 /// Validates what lies in the store, of which the component saw no byte before; what `commit` is told of it.
-pub(crate) fn validated(
-    version: VersionId,
-    size: u64,
-    declared: Option<&str>,
-    allowed: Option<&[String]>,
+pub(crate) async fn validated(
+    blobs: &impl Blobs,
+    at: Target<'_>,
+    terms: Terms<'_>,
     looked: Looked,
 ) -> Result<Commit, Error> {
+    let Terms { version, size, declared, types, image } = terms;
     let Looked { stored, head } = looked;
     let found = found_type(&head);
-    check_content(allowed, declared, found)?;
+    check_content(types, declared, found)?;
+    let image = image_of(blobs, at, size, head, image).await?;
+    let found = image.map(|image| image.format.media_type()).or(found);
     Ok(Commit {
         version,
         size,
-        content_type: declared.or(found).unwrap_or(OCTET_STREAM).to_owned(),
+        content_type: content_type(declared, found, image),
         found_type: found.map(str::to_owned),
         etag: stored.etag,
         crc64nvme: stored.crc64nvme,
         digests: Digests::default(),
+        image,
     })
+}
+
+/// The image that lies in the store, where nothing else is taken; `head` is what is at hand of it.
+async fn image_of(
+    blobs: &impl Blobs,
+    at: Target<'_>,
+    size: u64,
+    head: Vec<u8>,
+    limits: Option<&ImageLimits>,
+) -> Result<Option<Image>, Error> {
+    let Some(limits) = limits else { return Ok(None) };
+    let read = async |offset| {
+        let body = blobs.read_from(at, offset).await;
+        body.map_err(|error| match error.code {
+            Code::NoSuchKey => torn("nothing"),
+            _ => error,
+        })
+    };
+    let image = inspect(size, head, read).await?;
+    limits.check(&image)?;
+    Ok(Some(image))
+}
+
+/// What it is served as. An image that was looked at is what it is, whatever was declared.
+fn content_type(declared: Option<&str>, found: Option<&str>, image: Option<Image>) -> String {
+    let declared = declared.filter(|_| image.is_none());
+    declared.or(found).unwrap_or(OCTET_STREAM).to_owned()
 }
 
 /// What was sent, and what of it is known to be stored.

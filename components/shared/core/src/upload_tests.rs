@@ -409,3 +409,67 @@ fn what_is_joined_is_given_up_as_such() {
     assert!(case.nothing_is_left());
     assert!(case.steps().contains(&"abort PreconditionFailed completed".to_owned()));
 }
+
+const PNG: &[u8] = include_bytes!("../../../../tests/images/rgb.png");
+
+/// A PNG of `count` bytes in all, by a chunk that nobody knows.
+fn png(count: usize) -> Vec<u8> {
+    let length = count - PNG.len() - 12;
+    let chunk = [&(length as u32).to_be_bytes()[..], b"prVt", &vec![7; length + 4]].concat();
+    [&PNG[..33], &chunk, &PNG[33..]].concat()
+}
+
+const LIMITS: ImageLimits =
+    ImageLimits { min_width: 1, min_height: 1, max_width: 48, max_height: 32, max_pixels: 2_000 };
+
+/// The ways of a body, by its length and whether that is known and the body may be long.
+const WAYS: [(usize, bool, bool); 4] = [
+    (1_000, true, false),
+    (200_000, true, false),
+    (200_000, false, false),
+    (40 * 1_024 * 1_024, false, true),
+];
+
+#[test]
+fn an_image_is_what_it_is_whichever_way_it_comes() {
+    for (count, known, long) in WAYS {
+        let mut case = case(count, known);
+        case.upload.may_be_long = long;
+        case.upload.content_type = Some("image/gif".to_owned());
+        case.catalog.image = Some(LIMITS);
+        case.body.chunks = png(count).chunks(50_000).map(<[u8]>::to_vec).collect();
+        let Commit { image, content_type, found_type, .. } = case.run().expect("stored").commit;
+        let image = image.expect("an image");
+        assert_eq!((image.width, image.height), (48, 32));
+        assert_eq!(
+            (content_type.as_str(), found_type.as_deref()),
+            ("image/png", Some("image/png"))
+        );
+    }
+}
+
+#[test]
+fn what_is_no_image_of_the_bucket_is_refused_and_gone() {
+    let narrow = ImageLimits { max_width: 47, ..LIMITS };
+    for (count, known, long) in WAYS {
+        let mut behind = png(count - 1);
+        behind.push(0);
+        let mut cut = png(count + 1);
+        cut.pop();
+        for (bytes, limits, rule) in [
+            (vec![b'x'; count], LIMITS, "image.format"),
+            (behind, LIMITS, "image.trailing"),
+            (cut, LIMITS, "image.truncated"),
+            (png(count), narrow, "policy.image"),
+        ] {
+            let mut case = case(count, known);
+            case.upload.may_be_long = long;
+            case.catalog.image = Some(limits);
+            case.body.chunks = bytes.chunks(50_000).map(<[u8]>::to_vec).collect();
+            let error = case.run().expect_err("refused");
+            assert_eq!(error.rule.as_deref(), Some(rule), "{count} {known}");
+            assert!(case.nothing_is_left());
+            assert!(!case.steps().iter().any(|step| step.starts_with("commit")));
+        }
+    }
+}

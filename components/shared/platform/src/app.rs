@@ -223,6 +223,12 @@ impl Trace {
         headers
     }
 
+    /// Whether nobody reads the body of the answer.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
     /// Renders an error, and logs it.
     #[must_use]
     pub fn refuse(&self, error: &Error) -> Response {

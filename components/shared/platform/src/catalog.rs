@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use holdfast_core::error::Error;
-use holdfast_core::limits::{LEASE_SECONDS, TICK_BATCH};
+use holdfast_core::limits::{FOLD_BATCH, LEASE_SECONDS, TICK_BATCH};
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use holdfast_core::ports::{
     Allowed, Begin, Begun, Caller, Catalog, Charge, Commit, Committed, Resolved,
@@ -16,12 +16,12 @@ use crate::content;
 use crate::pg::{self, Failure, Row, bytes, opt_text, text, texts};
 
 const BEGIN: &str = "select outcome, rule, max_bytes, allowed_types, repeated, \
-    charged_bytes from holdfast.begin(\
+    charged_bytes, image from holdfast.begin(\
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18, $19::text::uuid)";
 const RENEW: &str =
     "select outcome, rule, charged_bytes from holdfast.renew($1, $2, $3, $4, null, $5)";
 const COMMIT: &str = "select outcome, rule, created, committed_at_us from holdfast.commit(\
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, $12)";
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, $12, $13)";
 const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null)";
 const RESOLVE: &str = "select outcome, version, s3_key, size_bytes, etag, content_type, crc64nvme, \
     committed_at_us, user_metadata, visibility, cache_control, headers, digests, rule \
@@ -75,7 +75,7 @@ impl<'a> PgCatalog<'a> {
     /// # Errors
     /// The database's.
     pub async fn count(&self, step: CountStep) -> Result<i64, Error> {
-        let mut row = self.row(step.statement(), vec![ParameterValue::Int32(TICK_BATCH)]).await?;
+        let mut row = self.row(step.statement(), vec![ParameterValue::Int32(step.limit())]).await?;
         Ok(row.integer(0)?.unwrap_or_default())
     }
 
@@ -151,6 +151,10 @@ pub struct Claimed {
 pub enum CountStep {
     /// Folds usage deltas into their totals.
     Fold,
+    /// Folds the counters of batches, and tells which are through.
+    FoldBatches,
+    /// Moves the cards of deleted batches to the trash.
+    SweepBatches,
     /// Gives outbox rows their position.
     Sequence,
     /// Forgets rows that nothing needs any more.
@@ -161,8 +165,18 @@ impl CountStep {
     fn statement(self) -> &'static str {
         match self {
             Self::Fold => "select holdfast.fold($1)",
+            Self::FoldBatches => "select holdfast.fold_batches($1, null)",
+            Self::SweepBatches => "select holdfast.sweep_batches($1, null)",
             Self::Sequence => "select holdfast.sequence($1)",
             Self::Retire => "select holdfast.retire($1, null)",
+        }
+    }
+
+    /// How many rows it takes, at the most.
+    fn limit(self) -> i32 {
+        match self {
+            Self::FoldBatches => FOLD_BATCH,
+            Self::Fold | Self::SweepBatches | Self::Sequence | Self::Retire => TICK_BATCH,
         }
     }
 }
@@ -208,7 +222,8 @@ impl Catalog for PgCatalog<'_> {
         let max_bytes = row.integer(2)?.and_then(|limit| u64::try_from(limit).ok());
         let charged = row.integer(5)?.and_then(|bytes| u64::try_from(bytes).ok());
         let types = row.texts(3)?;
-        Ok(Begun::New(Allowed { charged: charged.unwrap_or_default(), max_bytes, types }))
+        let image = content::read_limits(row.text(6)?.as_deref())?;
+        Ok(Begun::New(Allowed { charged: charged.unwrap_or_default(), max_bytes, types, image }))
     }
 
     async fn renew(
@@ -246,6 +261,8 @@ impl Catalog for PgCatalog<'_> {
             text(&caller.ip),
             text(&caller.request_id),
             ParameterValue::Jsonb(content::write_digests(&commit.digests)?),
+            content::write_image(commit.image)?
+                .map_or(ParameterValue::DbNull, ParameterValue::Jsonb),
         ];
         let mut row = self.row(COMMIT, parameters).await?;
         row.outcome(Some(1))?;

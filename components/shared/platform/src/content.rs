@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_core::digest::{Digests, base64, from_base64};
 use holdfast_core::error::Error;
+use holdfast_core::image::{Format, Image, ImageLimits};
 use holdfast_core::names::VersionId;
 use holdfast_core::ports::{Commit, Committed, ContentHeaders};
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,49 @@ fn digests(named: &Named) -> Digests {
     }
 }
 
+/// What a bucket takes of images, as `holdfast.image_limits` has it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    min_width: u32,
+    min_height: u32,
+    max_width: u32,
+    max_height: u32,
+    max_pixels: u64,
+}
+
+/// Null is anything, and not only images.
+pub(crate) fn read_limits(json: Option<&str>) -> Result<Option<ImageLimits>, Error> {
+    let Some(json) = json else { return Ok(None) };
+    let Limits { min_width, min_height, max_width, max_height, max_pixels } =
+        serde_json::from_str(json).map_err(Error::internal)?;
+    Ok(Some(ImageLimits { min_width, min_height, max_width, max_height, max_pixels }))
+}
+
+/// A row of `holdfast.image`.
+#[derive(Serialize, Deserialize)]
+struct Walked {
+    format: String,
+    width: u32,
+    height: u32,
+}
+
+pub(crate) fn write_image(image: Option<Image>) -> Result<Option<Vec<u8>>, Error> {
+    let walked = image.map(|image| Walked {
+        format: image.format.media_type().to_owned(),
+        width: image.width,
+        height: image.height,
+    });
+    walked.map(|walked| serde_json::to_vec(&walked).map_err(Error::internal)).transpose()
+}
+
+fn image(walked: Walked) -> Result<Image, Error> {
+    let Walked { format, width, height } = walked;
+    let unknown = || Error::internal(format!("unknown format {format}"));
+    let format = Format::from_media_type(&format).ok_or_else(unknown)?;
+    Ok(Image { format, width, height })
+}
+
 /// What `begin` says of an earlier request under the same Idempotency-Key.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +131,7 @@ struct Repeated {
     etag: String,
     crc64nvme: Option<String>,
     digests: Named,
+    image: Option<Walked>,
     created: bool,
     committed_at_us: i64,
 }
@@ -101,6 +146,7 @@ pub(crate) fn read_repeated(json: &str) -> Result<(Commit, Committed), Error> {
         etag: first.etag,
         crc64nvme: first.crc64nvme,
         digests: digests(&first.digests),
+        image: first.image.map(image).transpose()?,
     };
     Ok((commit, Committed { created: first.created, committed_at_us: first.committed_at_us }))
 }

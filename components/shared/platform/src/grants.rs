@@ -26,7 +26,7 @@ const LIST: &str = "select outcome, id, kind, created_by, bucket, key, version, 
 const REVOKE: &str = "select outcome, rule from holdfast.revoke_grant(\
     $1::text::uuid, $2, $3, $4, $5, $6, $7, null)";
 const OPEN_PUT: &str = "select outcome, rule, sub, roles, scopes, bucket, key, s3_key, size_bytes, \
-    content_type, allowed_types, repeated from holdfast.open_put($1, $2, $3, null)";
+    content_type, allowed_types, repeated, image from holdfast.open_put($1, $2, $3, null)";
 const REFUSE_PUT: &str = "select outcome, rule from holdfast.open_put(null, $1, $2, null, $3)";
 const CREATE_SHARE: &str = "select outcome, rule, created_at_us, expires_at_us, id, encode(hash, 'hex'), repeated \
     from holdfast.create_share($1::text::uuid, $2, $3, $4, $5::text::uuid, $6, $7, $8, $9, $10, $11, $12, $13, null, $14, $15)";
@@ -285,6 +285,7 @@ pub async fn open_put(
         content_type: row.text(9)?,
         allowed_types: row.texts(10)?,
         repeated: row.text(11)?.map(|json| content::read_repeated(&json)).transpose()?,
+        image: content::read_limits(row.text(12)?.as_deref())?,
     })
 }
 
@@ -422,7 +423,7 @@ fn created(mut row: Row, bucket: &str, caller: &Caller) -> Result<Made, Error> {
 }
 
 /// Under which key a request may be repeated, as the steps take it.
-fn once(idempotency: Option<&Idempotency>) -> [ParameterValue; 2] {
+pub(crate) fn once(idempotency: Option<&Idempotency>) -> [ParameterValue; 2] {
     [
         opt_text(idempotency.map(|it| it.key.as_str())),
         opt_text(idempotency.map(|it| it.fingerprint.as_str())),
@@ -430,7 +431,7 @@ fn once(idempotency: Option<&Idempotency>) -> [ParameterValue; 2] {
 }
 
 /// Who asks, as the steps that make grants end.
-fn who(caller: &Caller) -> [ParameterValue; 5] {
+pub(crate) fn who(caller: &Caller) -> [ParameterValue; 5] {
     [
         text(&caller.principal.sub),
         texts(&caller.principal.roles),

@@ -8,6 +8,8 @@ pub mod access;
 pub mod adopt;
 pub mod api_keys;
 pub mod app;
+pub mod archive;
+pub mod batches;
 pub mod blobs;
 pub mod body;
 pub mod bucket_cors;
@@ -33,6 +35,7 @@ pub mod reply;
 pub mod sessions;
 pub mod signed_parts;
 pub mod stored;
+pub mod templates;
 
 /// Exports an `async fn(Request) -> Response` as the HTTP handler of a component.
 #[macro_export]

@@ -225,7 +225,7 @@ fn mismatch(at: usize, value: &DbValue) -> Error {
 }
 
 /// The error that a refusing step stands for.
-fn refusal(outcome: &str, rule: Option<String>) -> Error {
+pub(crate) fn refusal(outcome: &str, rule: Option<String>) -> Error {
     let Some(code) = Code::from_name(outcome) else {
         return Error::internal(format!("unknown outcome {outcome}"));
     };
@@ -244,11 +244,14 @@ fn refusal(outcome: &str, rule: Option<String>) -> Error {
             "The Idempotency-Key belongs to a request that asked for something else; send a new key"
         }
         Code::InvalidContentType => "The bucket does not take this content type",
+        Code::InvalidImage => "The image is larger or smaller than the bucket takes",
         Code::MissingAuthentication => "Send a bearer token in the Authorization header",
         Code::NoSuchApiKey => "There is no such API key, or it is not yours to see",
+        Code::NoSuchBatch => "There is no such batch, or it is not yours",
         Code::NoSuchBucket => "There is no such bucket",
         Code::NoSuchGrant => "There is nothing of this id that is yours to see",
         Code::NoSuchKey => "There is no such object, or it is not yours to see",
+        Code::NoSuchTemplate => "There is no such template, or it is not yours to see",
         Code::NoSuchUpload => "The upload was given up before it was whole; send it again",
         Code::NoSuchVersion => "There is no such version of this object",
         Code::NotRevocable => {

@@ -3,9 +3,10 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use wasip3::http::types::{Fields, Response};
+use wasip3::wit_bindgen::StreamReader;
 use wasip3::{wit_future, wit_stream};
 
-use crate::body::no_trailers;
+use crate::body::{End, no_trailers};
 
 /// A JSON answer.
 #[must_use]
@@ -40,6 +41,13 @@ pub fn empty(status: u16, headers: &HeaderMap) -> Response {
 pub fn spliced(status: u16, headers: &HeaderMap, upstream: Response) -> Response {
     let (_verdict, verdict_rx) = wit_future::new(|| Ok(()));
     let (body, end) = Response::consume_body(upstream, verdict_rx);
+    let (response, _sent) = Response::new(fields(headers), Some(body), end);
+    with_status(response, status)
+}
+
+/// An answer whose body is written while it is read. Its length is not known, and `end` says whether it was whole.
+#[must_use]
+pub fn streamed(status: u16, headers: &HeaderMap, body: StreamReader<u8>, end: End) -> Response {
     let (response, _sent) = Response::new(fields(headers), Some(body), end);
     with_status(response, status)
 }

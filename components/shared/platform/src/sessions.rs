@@ -17,7 +17,7 @@ use crate::catalog::{PgCatalog, scopes, uuid};
 use crate::content;
 use crate::pg::{Row, bytes, opt_text, text, texts};
 
-const CREATE: &str = "select outcome, rule, expires_at_us, version::text, part_size, size, allowed_types from \
+const CREATE: &str = "select outcome, rule, expires_at_us, version::text, part_size, size, allowed_types, image from \
     holdfast.create_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null, $16, $17, $18, \
     $19, $20, $21::text::uuid, $22, $23, $24::text[]::uuid[], $25)";
 const OPEN: &str = "select outcome, rule, upload_id from holdfast.open_session($1, $2, $3, null)";
@@ -29,7 +29,7 @@ const OPEN_STREAM: &str = "select outcome, rule, state, bucket, s3_key, upload_i
 const ADOPT: &str = "select outcome, rule from holdfast.record_part($1, $2, $3, $4, $5, true)";
 const SESSION: &str = "select outcome, rule, state, bucket, key, s3_key, upload_id, part_size, size, epoch, \
     created_at_us, expires_at_us, signed, content_type, allowed_types, parts, committed, tail, protocol, concat, \
-    sources::text[], described from holdfast.session($1, $2, $3, $4, $5, $6::text::uuid)";
+    sources::text[], described, image from holdfast.session($1, $2, $3, $4, $5, $6::text::uuid)";
 const OPEN_PART: &str = "select outcome, rule, bucket, s3_key, upload_id, part_size, size \
     from holdfast.open_part($1, $2, $3, $4, $5, $6, $7, null)";
 const RECORD: &str =
@@ -91,6 +91,7 @@ impl Sessions for PgCatalog<'_> {
             version: found,
             repeated: found != version,
             allowed_types: row.texts(6)?,
+            image: content::read_limits(row.text(7)?.as_deref())?,
             plan: plan(&mut row, 4)?,
             expires_at_us: row.integer(2)?.unwrap_or_default(),
         })
@@ -203,6 +204,7 @@ impl Sessions for PgCatalog<'_> {
             signed: row.boolean(12)?,
             content_type: row.text(13)?,
             allowed_types: row.texts(14)?,
+            image: content::read_limits(row.text(22)?.as_deref())?,
             parts: parts(row.text(15)?.as_deref())?,
             tail: tail(row.text(17)?.as_deref())?,
             protocol,

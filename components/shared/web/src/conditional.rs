@@ -102,6 +102,12 @@ impl EntityTags {
         Ok(list)
     }
 
+    /// Whether one of them is `current`, as If-None-Match compares.
+    #[must_use]
+    pub fn match_weakly(&self, current: &ETag) -> bool {
+        self.matches(Some(current), ETag::weak_eq)
+    }
+
     fn matches(&self, current: Option<&ETag>, equal: fn(&ETag, &ETag) -> bool) -> bool {
         let Some(current) = current else { return false };
         match self {

@@ -125,10 +125,16 @@ pub fn preflight_headers(asked: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// The bucket of everything below `/v1/templates`.
+const TEMPLATES: &str = "templates";
+
 /// The bucket that a path names, where a route has one: `/v1/upload/{bucket}/...` and its like.
 #[must_use]
 pub fn bucket_of(path: &str) -> Option<String> {
     let rest = path.strip_prefix("/v1/")?;
+    if rest == TEMPLATES || rest.starts_with("templates/") {
+        return Some(TEMPLATES.to_owned());
+    }
     let (route, rest) = rest.split_once('/')?;
     let named = matches!(route, "upload" | "download" | "objects");
     let bucket = rest.split('/').next().filter(|bucket| named && !bucket.is_empty())?;
@@ -210,6 +216,9 @@ mod tests {
             ("/v1/upload/", None),
             ("/v1/tus/documents", None),
             ("/s/documents/x", None),
+            ("/v1/templates", Some("templates")),
+            ("/v1/templates/x/background", Some("templates")),
+            ("/v1/templatesx", None),
         ] {
             assert_eq!(bucket_of(path).as_deref(), bucket, "{path}");
         }

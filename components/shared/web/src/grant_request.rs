@@ -6,9 +6,9 @@ use holdfast_core::limits::{
 };
 use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::content_type::is_media_type;
+use crate::json::object;
 use crate::presign_request::save_as;
 
 /// Longest body, in bytes.
@@ -126,15 +126,6 @@ impl TokenRequest {
             seconds: seconds(body.expires_in)?,
         })
     }
-}
-
-fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    // serde would take an array of the fields in their order, too.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(invalid("The body is not a JSON object"));
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("The body is not what this route takes: {error}")))
 }
 
 fn seconds(asked: Option<i64>) -> Result<i64, Error> {

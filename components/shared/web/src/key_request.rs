@@ -3,6 +3,7 @@
 use holdfast_core::error::{Code, Error};
 use serde::Deserialize;
 
+use crate::json::object;
 use crate::jwt::MAX_SUBJECT_BYTES;
 
 /// Longest body, in bytes.
@@ -63,12 +64,7 @@ impl KeyRequest {
     /// # Errors
     /// [`Code::InvalidArgument`]: not such a JSON object, or a member outside of its limits.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        // serde would take an array of the fields in their order, too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(invalid("The body is not a JSON object"));
-        }
-        let body: Body = serde_json::from_slice(body)
-            .map_err(|error| invalid(format!("The body is not what this route takes: {error}")))?;
+        let body: Body = object(body)?;
         if !(1..=MAX_NAME_CHARACTERS).contains(&body.name.chars().count()) || bad(&body.name) {
             return Err(invalid(format!(
                 "name has 1 to {MAX_NAME_CHARACTERS} characters and no control characters"

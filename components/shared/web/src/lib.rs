@@ -4,6 +4,8 @@
 //! `cargo test` runs the whole crate natively.
 
 pub mod api_key;
+pub mod archive_request;
+pub mod batch_request;
 pub mod bearer;
 pub mod bucket_request;
 pub mod client_addr;
@@ -17,6 +19,7 @@ pub mod form_data;
 pub mod grant_request;
 pub mod http_date;
 pub mod idempotency;
+pub mod json;
 pub mod jwks;
 pub mod jwt;
 pub mod key_cache;
@@ -32,7 +35,9 @@ pub mod range;
 pub mod request_id;
 pub mod signature;
 pub mod signed_url;
+pub mod template_request;
 pub mod tus;
+pub mod upload_request;
 pub mod uppy;
 
 mod header;

@@ -14,9 +14,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::conditional::{EntityTags, Preconditions};
+use crate::json::object;
 use crate::{content_headers, content_type, metadata};
 
 /// What the paths begin with.
@@ -257,15 +257,6 @@ pub fn sign(body: &[u8]) -> Result<SignRequest, Error> {
         )));
     }
     Ok(SignRequest { parts: parts.into_iter().collect(), seconds })
-}
-
-pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    // serde would take an array of the fields in their order, too.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(invalid("The body is not a JSON object"));
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("The body is not what this route takes: {error}")))
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -28,8 +28,7 @@ impl Page {
     /// them is there twice.
     pub fn parse(query: &Query) -> Result<Self, Error> {
         let before = query.get("cursor")?.map(cursor).transpose()?;
-        let limit = query.get("limit")?.map_or(Ok(DEFAULT_LIMIT), limit)?;
-        Ok(Self { before, limit })
+        Ok(Self { before, limit: limit_of(query)? })
     }
 
     /// How many entries to look for: one more than is shown tells whether there is another page.
@@ -82,6 +81,14 @@ fn cut<T>(limit: i32, found: &mut Vec<T>, cursor: impl Fn(&T) -> &str) -> Option
     let more = found.len() > shown;
     found.truncate(shown);
     found.last().filter(|_| more).map(|last| cursor(last).to_owned())
+}
+
+/// How many entries a page shall have.
+///
+/// # Errors
+/// [`Code::InvalidArgument`]: `limit` is no number from 1 to [`MAX_LIMIT`], or is there twice.
+pub fn limit_of(query: &Query) -> Result<i32, Error> {
+    query.get("limit")?.map_or(Ok(DEFAULT_LIMIT), limit)
 }
 
 fn limit(text: &str) -> Result<i32, Error> {

@@ -15,7 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::multipart::{named_parts, object, part_number};
+use crate::json::object;
+use crate::multipart::{named_parts, part_number};
 use crate::path::{Query, Target};
 use crate::{content_type, metadata};
 

@@ -192,6 +192,7 @@ impl Db {
         self.check_once().await?;
         // Folding may change nothing that anybody sees.
         self.number("holdfast.fold(1000000)").await?;
+        self.number("holdfast.fold_batches(1000000, null)").await?;
         ensure!(
             self.number("select count(*) from holdfast.usage_delta").await? == 0,
             "deltas left"
@@ -225,11 +226,15 @@ impl Db {
             (
                 // Of a bucket that is there: with a bucket its versions are forgotten, and its events stay.
                 "an event has no commit",
-                "select count(*) from holdfast.outbox e where exists (select from holdfast.bucket b where b.name = e.bucket) and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
+                "select count(*) from holdfast.outbox e where e.kind like 'object.%' and exists (select from holdfast.bucket b where b.name = e.bucket) and not exists (select from holdfast.version v where v.id = e.version and v.committed_at is not null)",
             ),
             (
                 "an object's events are not numbered",
                 "select count(*) from holdfast.object o where o.sequence <> (select count(*) from holdfast.outbox e where e.object_id = o.id and e.sequence between 1 and o.sequence)",
+            ),
+            (
+                "a template's events are not numbered",
+                "select count(*) from holdfast.template t where t.revision <> (select count(*) from holdfast.outbox e where e.object_id = -t.number and e.sequence between 1 and t.revision and e.kind like 'template.%')",
             ),
             (
                 "a live version belongs to somebody else",
@@ -238,6 +243,24 @@ impl Db {
             (
                 "an object has no version",
                 "select count(*) from holdfast.object o where not exists (select from holdfast.version v where v.object_id = o.id)",
+            ),
+            (
+                "a batch counts what its records do not say",
+                "select count(*) from holdfast.batch b \
+                 cross join lateral holdfast.batch_counts(b) c \
+                 cross join lateral (select count(*) filter (where r.state = 'rendering') rendering, \
+                     count(*) filter (where r.state = 'complete') complete, \
+                     count(*) filter (where r.state = 'failed') failed \
+                     from holdfast.batch_record r where r.batch = b.id) r \
+                 where (c.rendering, c.complete, c.failed) <> (r.rendering, r.complete, r.failed)",
+            ),
+            (
+                "a record is complete without its card, or is not with it",
+                "select count(*) from holdfast.batch b \
+                 join holdfast.batch_record r on r.batch = b.id \
+                 where b.deleted_at is null and (r.state = 'complete') <> exists (select from holdfast.object o \
+                     join holdfast.version v on v.object_id = o.id and v.state = 'live' \
+                     where o.bucket = 'batches' and o.key = b.id || '/' || r.record and o.owner = b.owner)",
             ),
             (
                 "positions have gaps",

@@ -5,6 +5,7 @@
 
 mod access;
 mod adopt;
+mod batches;
 mod buckets;
 mod constraints;
 mod cors;
@@ -26,6 +27,7 @@ mod reading;
 mod reconcile;
 mod steps;
 mod streams;
+mod templates;
 mod worker;
 
 use anyhow::Result;
@@ -43,6 +45,7 @@ fn main() -> Result<ExitCode> {
     let mut suite = Suite::new(runtime.handle().clone(), server.as_ref().map(Server::url));
     access::register(&mut suite);
     adopt::register(&mut suite);
+    batches::register(&mut suite);
     buckets::register(&mut suite);
     constraints::register(&mut suite);
     cors::register(&mut suite);
@@ -63,6 +66,7 @@ fn main() -> Result<ExitCode> {
     reconcile::register(&mut suite);
     steps::register(&mut suite);
     streams::register(&mut suite);
+    templates::register(&mut suite);
     worker::register(&mut suite);
 
     let conclusion = libtest_mimic::run(&arguments, suite.into_trials());

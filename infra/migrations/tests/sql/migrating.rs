@@ -6,7 +6,7 @@ use holdfast_migrations::{Error, Report, migrate, seed};
 use tokio_postgres::Client;
 
 /// Every migration, in order.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 12] = [
     "0001-tables",
     "0002-deletion",
     "0003-content",
@@ -17,6 +17,8 @@ const MIGRATIONS: [&str; 10] = [
     "0008-streams",
     "0009-bucket-cors",
     "0010-buckets",
+    "0012-templates",
+    "0013-batches",
 ];
 
 pub(crate) fn register(suite: &mut Suite) {

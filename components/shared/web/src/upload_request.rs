@@ -4,12 +4,16 @@ use holdfast_core::error::Error;
 use holdfast_core::names::{BucketName, ObjectKey};
 use holdfast_core::ports::Caller;
 use holdfast_core::upload::Upload;
-use holdfast_web::conditional::{EntityTags, Preconditions};
-use holdfast_web::{content_headers, content_type, digests, metadata};
 use http::HeaderMap;
 
+use crate::conditional::{EntityTags, Preconditions};
+use crate::{content_headers, content_type, digests, metadata};
+
 /// Everything but the length and the Idempotency-Key, which belong to a request and not to a file.
-pub(crate) fn upload(
+///
+/// # Errors
+/// [`holdfast_core::error::Code::InvalidArgument`] and the like: a header that is none of its kind.
+pub fn upload(
     caller: &Caller,
     bucket: BucketName,
     key: ObjectKey,
