@@ -28,7 +28,9 @@ def map_body(context, body):
 def map_path_parameters(context, path_parameters):
     """Of made-up names nearly all are refused: half of them name a bucket that is there, and half of those a file
     that is there. Which ones follows from what was made up, so that a run can be repeated."""
-    chosen = zlib.crc32(repr(sorted((path_parameters or {}).items())).encode())
+    if not path_parameters:
+        return path_parameters
+    chosen = zlib.crc32(repr(sorted(path_parameters.items())).encode())
     if "bucket" in path_parameters and "key" not in path_parameters:
         # Its policy is changed by these requests: it must not be one that the other tests go by.
         if chosen % 2 == 0:

@@ -26,8 +26,8 @@ declare
     most       constant int4        := 10000;
     -- The caller's time to look into the store; then the worker does.
     claim      constant interval    := interval '1 minute';
-    -- Without it nobody is ready: `/readyz` looks for it in the store.
-    probe      constant text        := 'documents';
+    -- `/readyz` looks for the first one in the store, and features go by the others.
+    needed     constant text[]      := '{documents,templates,batches}';
     at         constant timestamptz := coalesce(p_now, clock_timestamp());
     the_bucket holdfast.bucket;
 begin
@@ -47,8 +47,8 @@ begin
             outcome := 'AccessDenied'; rule := 'bucket.admin';
             exit checks;
         end if;
-        if p_bucket = probe then
-            outcome := 'AccessDenied'; rule := 'bucket.probe';
+        if p_bucket = any (needed) then
+            outcome := 'AccessDenied'; rule := 'bucket.needed';
             exit checks;
         end if;
         if the_bucket.state = 'dropping' then

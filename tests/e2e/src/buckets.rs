@@ -226,8 +226,9 @@ async fn not_empty(api: Api) -> Result<()> {
     );
     ensure!(full["rule"] == "bucket.objects", "{full}");
     expect(api.put("holds/a", "three"), 200).await?;
-    let probe = ask(&api, Method::DELETE, "/documents?confirm=documents", &api.stack.admin_token());
-    refused(probe, 403, "AccessDenied").await?;
+    let needed =
+        ask(&api, Method::DELETE, "/documents?confirm=documents", &api.stack.admin_token());
+    refused(needed, 403, "AccessDenied").await?;
     Ok(())
 }
 

@@ -347,7 +347,10 @@ async fn a_bucket_that_holds_anything_stays(db: Db) -> Result<()> {
 
     delete(&client, "kelp", true, BOB).await?.0.expect("NoSuchBucket", Some("bucket"));
     delete(&client, "documents", true, BOB).await?.0.expect("AccessDenied", Some("bucket.admin"));
-    delete(&client, "documents", true, ADMIN).await?.0.expect("AccessDenied", Some("bucket.probe"));
+    delete(&client, "documents", true, ADMIN)
+        .await?
+        .0
+        .expect("AccessDenied", Some("bucket.needed"));
     delete(&client, "nowhere", true, ADMIN).await?.0.expect("NoSuchBucket", Some("bucket"));
 
     // One by one, each kind is enough.
