@@ -31,10 +31,11 @@ use crate::templates::png;
 ///
 /// Cells:
 ///
-/// * `ok`: 2xx or 3xx, and a list names what it is about; `none`: 2xx, and it is not named;
+/// * `ok`: 2xx or 3xx, and a list, a file or an archive shows what it is about; `none`: 2xx, and it is not shown;
 /// * `401`: `MissingAuthentication`, `old`: 401 `ExpiredToken`, `bad`: 401 `InvalidToken`;
 /// * `403`: `AccessDenied`;
-/// * `404`: a `NoSuch...`, and the very answer that comes where nothing is;
+/// * `404`: a `NoSuch...`, and the very answer that comes where nothing is; what `other` is refused is so, too;
+/// * of HEAD only the status;
 /// * `-`: there is no such principal.
 const TABLE: &str = include_str!("authorisation.txt");
 
@@ -158,7 +159,9 @@ impl Row<'_> {
         if is_open && nobody == "401" {
             return Err(format!("{}: security has {{}}, but nobody gets 401\n", self.name));
         }
-        if takes("bearer") && expired != "old" {
+        // HEAD has no body that says more than its status.
+        let old = if self.method == "HEAD" { "401" } else { "old" };
+        if takes("bearer") && expired != old {
             return Err(format!("{}: a token that is over gets {expired}\n", self.name));
         }
         Ok(())
@@ -174,8 +177,10 @@ struct Scene {
     body: Vec<u8>,
     /// What it is about, as the URL, the body or a list's answer names it.
     thing: String,
-    /// Does the answer name what it is about, if the sender may see it?
-    is_list: bool,
+    /// What a good answer has in it, if the sender may see what it is about.
+    shows: Option<String>,
+    /// Is a secret in its URL that is over, instead of a token?
+    ended: bool,
 }
 
 impl Scene {
@@ -187,12 +192,19 @@ impl Scene {
             headers: Vec::new(),
             body: Vec::new(),
             thing,
-            is_list: false,
+            shows: None,
+            ended: false,
         }
     }
 
-    fn list(mut self) -> Self {
-        self.is_list = self.method == Method::GET;
+    fn list(self) -> Self {
+        let thing = self.thing.clone();
+        self.shows(thing)
+    }
+
+    fn shows(mut self, shows: impl Into<String>) -> Self {
+        // HEAD has no body.
+        self.shows = (self.method != Method::HEAD).then(|| shows.into());
         self
     }
 
@@ -224,7 +236,8 @@ impl Scene {
             headers: self.headers.clone(),
             body,
             thing: absent,
-            is_list: self.is_list,
+            shows: None,
+            ended: self.ended,
         }
     }
 }
@@ -243,6 +256,7 @@ struct World {
     /// An upload token, a share link and a signed URL of a PUT that are over.
     old_token: String,
     old_share: String,
+    old_complete: String,
     next: AtomicU32,
 }
 
@@ -256,6 +270,7 @@ impl World {
             admin,
             old_token: String::new(),
             old_share: String::new(),
+            old_complete: String::new(),
             next: AtomicU32::new(1_000),
         };
         let crew = json!({"roles": [ROLE]});
@@ -272,6 +287,10 @@ impl World {
         let share = json!({"bucket": BUCKET, "key": world.file().await?, "expiresIn": 1});
         let share = world.post("/v1/shares", &share).await?;
         world.old_share = last(text(&share, "url")?).to_owned();
+        let put =
+            json!({"method": "PUT", "bucket": BUCKET, "key": "late", "size": 3, "expiresIn": 1});
+        let put = world.post("/v1/presign", &put).await?;
+        world.old_complete = world.path_of(&put, "complete")?;
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         Ok(world)
     }
@@ -298,7 +317,7 @@ impl World {
     /// A file of alice's: its key.
     async fn file(&self) -> Result<String> {
         let key = self.unique("file");
-        expect(self.api.put(&format!("{BUCKET}/{key}"), "a file"), 201).await?;
+        expect(self.api.put(&format!("{BUCKET}/{key}"), bytes_of(&key)), 201).await?;
         Ok(key)
     }
 
@@ -314,14 +333,17 @@ impl World {
     async fn cell(&self, row: &Row<'_>, by: &str) -> Result<String> {
         let scene = self.scene(row, by).await.with_context(|| format!("before {by}"))?;
         let answer = Answer::of(self.request(&scene, by).send().await?).await?;
-        if scene.is_list && answer.status < 300 {
-            return Ok(if self.names(&scene, by, answer).await? { "ok" } else { "none" }.to_owned());
+        if let Some(shows) = scene.shows.as_ref().filter(|_| answer.status < 300) {
+            let found = self.is_shown(shows, &scene, by, answer).await?;
+            return Ok(if found { "ok" } else { "none" }.to_owned());
         }
-        if answer.status == 404 && by != "secret" {
+        // Where somebody may see nothing, whatever is said is said of nothing, too.
+        if answer.status == 404 || (by == "other" && answer.status >= 400) {
             let nothing = scene.about_nothing();
             let there = Answer::of(self.request(&nothing, by).send().await?).await?;
-            if there.of_thing(&nothing.thing) != answer.of_thing(&scene.thing) {
-                return Ok(format!("404({:?}/{:?})", answer.problem, there.problem));
+            let (here, there) = (answer.of_thing(&scene.thing), there.of_thing(&nothing.thing));
+            if here != there {
+                return Ok(format!("{here:?}, but of nothing {there:?}"));
             }
         }
         Ok(answer.cell())
@@ -338,21 +360,21 @@ impl World {
             "owner" => &self.api.alice,
             "role" => &self.erin,
             "admin" => &self.admin,
-            "expired" => &self.api.expired,
+            "expired" if !scene.ended => &self.api.expired,
             "secret" if scene.url.starts_with("/internal/") => self.api.stack.tick_secret(),
             _ => return request.body(scene.body.clone()),
         };
         request.bearer_auth(token).body(scene.body.clone())
     }
 
-    /// Is it on a page of the list?
-    async fn names(&self, scene: &Scene, by: &str, first: Answer) -> Result<bool> {
+    /// Is it in the answer, or on a page behind it?
+    async fn is_shown(&self, shows: &str, scene: &Scene, by: &str, first: Answer) -> Result<bool> {
         let mut page = first;
         loop {
-            if page.text.contains(&scene.thing) {
+            if page.text.contains(shows) {
                 return Ok(true);
             }
-            let body: Value = serde_json::from_str(&page.text).context("a list is JSON")?;
+            let body: Value = serde_json::from_str(&page.text).unwrap_or_default();
             let Some(cursor) = body["cursor"].as_str() else { return Ok(false) };
             let request = self.request(scene, by).query(&[("cursor", cursor)]);
             page = Answer::of(request.send().await?).await?;
@@ -380,6 +402,7 @@ impl World {
         let path = format!("/v1{path}");
         let mut scene = self.plain_scene(&method, &path, row.what, by, through).await?;
         scene.url = scene.url.replacen("/v1/", &format!("/v1/t/{token}/"), 1);
+        scene.ended = by == "expired";
         Ok(scene)
     }
 
@@ -443,14 +466,17 @@ impl World {
                 "expired" => self.old_share.clone(),
                 _ => UNKNOWN.to_owned(),
             };
-            return Ok(Scene::new(method, format!("/s/{token}"), token));
+            let mut scene = Scene::new(method, format!("/s/{token}"), token);
+            scene.ended = by == "expired";
+            return Ok(scene.shows(bytes_of(&key)));
         }
         if by == "secret" {
             let asked = json!({"method": "GET", "bucket": BUCKET, "key": key});
             let made = self.post("/v1/presign", &asked).await?;
-            return Ok(Scene::new(method, self.path_of(&made, "url")?, key));
+            let scene = Scene::new(method, self.path_of(&made, "url")?, &key);
+            return Ok(scene.shows(bytes_of(&key)));
         }
-        Ok(Scene::new(method, format!("/v1/download/{BUCKET}/{key}"), key))
+        Ok(Scene::new(method, format!("/v1/download/{BUCKET}/{key}"), &key).shows(bytes_of(&key)))
     }
 
     /// A URL of ours without its beginning.
@@ -464,7 +490,8 @@ impl World {
         let all = format!("/v1/objects/{BUCKET}");
         if path.ends_with("/archive") {
             let asked = json!({"keys": [key]});
-            return Ok(Scene::new(method, format!("{all}/archive"), key).json(&asked));
+            let scene = Scene::new(method, format!("{all}/archive"), &key).json(&asked);
+            return Ok(scene.shows(bytes_of(&key)));
         }
         if path.ends_with("{key}") {
             let query = if what.is_empty() { String::new() } else { format!("?{what}") };
@@ -495,7 +522,9 @@ impl World {
                 "undoRename" => rename(json!(1)).await?,
                 _ => bail!("{what}"),
             };
-            return Ok(Scene::new(method, all, thing).json(&asked));
+            let scene = Scene::new(method, all, thing).json(&asked);
+            // A folder is renamed for the files in it that the caller may move.
+            return Ok(if what == "rename" { scene.shows("\"moved\":1") } else { scene });
         }
         match what {
             "trash" => {
@@ -532,11 +561,15 @@ impl World {
             let sent =
                 self.api.client.put(text(&made, "url")?).header("content-type", "text/plain");
             expect(sent.header("if-none-match", "*").body("abc"), 200).await?;
-            let mut url = self.path_of(&made, "complete")?;
-            if by != "secret" {
-                url = url.replace("signature=", "signature=AAAA");
-            }
-            return Ok(Scene::new(method, url, text(&made, "id")?));
+            let url = self.path_of(&made, "complete")?;
+            let url = match by {
+                "secret" => url,
+                "expired" => self.old_complete.clone(),
+                _ => url.replace("signature=", "signature=AAAA"),
+            };
+            let mut scene = Scene::new(method, url, text(&made, "id")?);
+            scene.ended = by == "expired";
+            return Ok(scene);
         }
         if method == Method::POST {
             return Ok(Scene::new(method, all, key).json(&asked));
@@ -708,7 +741,7 @@ impl World {
         if path == "/v1/templates" {
             let query = match what {
                 "owner" => "?owner=alice",
-                "all" => "?all",
+                "all" => "?all=true",
                 _ => "",
             };
             return Ok(Scene::new(method, format!("{path}{query}"), id).list());
@@ -755,6 +788,11 @@ impl World {
             _ => Scene::new(method, one, name),
         })
     }
+}
+
+/// What a file has in it.
+fn bytes_of(key: &str) -> String {
+    format!("bytes of {key}")
 }
 
 /// What stands behind the last slash.
