@@ -1,6 +1,6 @@
 -- Gives up a write before its commit was sent. Outcome ok: this caller won, and it alone deletes the blob.
 -- Else the state that the version has, NoSuchUpload, or UploadCompleting: a session whose Complete may be under way is
--- given up only by whom that was answered (`p_completed`).
+-- given up only by whom that was answered (`p_completed`). An admin gives up anybody's, as he completes it.
 create or replace function holdfast.abort(
     p_version    uuid,
     p_sub        text,
@@ -9,6 +9,7 @@ create or replace function holdfast.abort(
     p_request_id text,
     p_now        timestamptz,
     p_completed  boolean default false,   -- S3 answered the Complete, or none can be under way any more
+    p_roles      text[] default '{}',
     out outcome text
 )
     language plpgsql volatile as
@@ -28,7 +29,8 @@ begin
     from holdfast.version v
     where v.id = p_version
     for update;
-    if not found or the_version.created_by is distinct from p_sub then
+    if not found
+       or (the_version.created_by is distinct from p_sub and not 'admin' = any (coalesce(p_roles, '{}'))) then
         outcome := 'NoSuchUpload';
         return;
     end if;

@@ -12,7 +12,8 @@ use crate::command::{self, cargo};
 use crate::signals::Interrupted;
 
 /// The targets, each a program of `tests/fuzz`.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 13] = [
+    "bodies",
     "conditional",
     "digest_header",
     "form_data",

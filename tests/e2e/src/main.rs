@@ -3,6 +3,7 @@
 //! One stack serves all tests; each takes keys of its own. `main` starts it and stops it.
 
 mod adopt;
+mod authorisation;
 mod batches;
 mod buckets;
 mod clients;
@@ -54,6 +55,7 @@ fn main() -> Result<ExitCode> {
     download::register(&mut suite);
     identity::register(&mut suite);
     adopt::register(&mut suite);
+    authorisation::register(&mut suite);
     buckets::register(&mut suite);
     conformance::register(&mut suite);
     content::register(&mut suite);

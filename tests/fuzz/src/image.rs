@@ -26,7 +26,11 @@ pub fn check(data: &[u8]) {
         return;
     };
     assert!(image.width > 0 && image.height > 0);
-    assert!(magic(image.format).iter().any(|magic| file.starts_with(magic) || file[4..].starts_with(magic)));
+    assert!(
+        magic(image.format)
+            .iter()
+            .any(|magic| file.starts_with(magic) || file[4..].starts_with(magic))
+    );
 
     // Neither less nor more is an image: what ends one is its end.
     assert!(walk(&file[..file.len() - 1], file.len(), 1).is_err(), "cut");

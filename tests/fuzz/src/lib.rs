@@ -4,6 +4,7 @@
 //! A `check` takes any input. Where it needs more than one, it cuts the input itself, so that a seed is a
 //! file that can be written by hand.
 
+pub mod bodies;
 pub mod conditional;
 pub mod digest_header;
 pub mod form_data;

@@ -9,6 +9,12 @@ use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../../ops/src/openapi.json");
 const MANIFEST: &str = include_str!("../../../../spin.toml");
+const README: &str = include_str!("../../../../README.md");
+
+/// What the paths of upload tokens begin with; the README says them in a row for each family.
+const BY_TOKEN: &str = "/v1/t/{token}/";
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 fn document() -> Value {
     serde_json::from_str(DOCUMENT).expect("openapi.json is JSON")
@@ -116,6 +122,102 @@ fn the_paths_are_the_routes_of_the_manifest() {
         .collect();
     assert!(!routes.is_empty());
     assert_eq!(paths, routes);
+}
+
+/// Every operation of the document: its method and its path.
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let items = document["paths"].as_object().unwrap().iter();
+    let methods = |(path, item): (&String, &Value)| -> Vec<_> {
+        let names = item.as_object().unwrap().keys().map(|name| name.to_ascii_uppercase());
+        let methods = names.filter(|name| METHODS.contains(&name.as_str()));
+        methods.map(|method| (method, path.clone())).collect()
+    };
+    items.flat_map(methods).collect()
+}
+
+/// The rows of the README's table of routes: what its first cell names, and the component.
+fn rows() -> Vec<(&'static str, &'static str)> {
+    let (_, table) = README.split_once("| route | component | who may | what |\n").unwrap();
+    let rows = table.lines().skip(1).map_while(|line| line.strip_prefix("| "));
+    rows.map(|row| row.split_once(" | ").unwrap())
+        .map(|(routes, rest)| (routes, rest.split_once(" | ").unwrap().0))
+        .collect()
+}
+
+/// What a cell names: `GET`, `HEAD /a`, `?b` are two operations. A path without a method has all of them.
+fn named(routes: &str) -> Vec<(&str, String)> {
+    let mut all = Vec::new();
+    let mut methods = Vec::new();
+    for code in routes.split('`').skip(1).step_by(2).filter(|code| !code.starts_with('?')) {
+        let (method, path) = match code.split_once(' ') {
+            Some((method, path)) => (method, path),
+            None if code.starts_with('/') => ("", code),
+            None => (code, ""),
+        };
+        assert!(method.is_empty() || METHODS.contains(&method), "{routes}");
+        methods.push(method);
+        if !path.is_empty() {
+            let path = path.split('?').next().unwrap().replace("{key...}", "{key}");
+            all.extend(methods.drain(..).map(|method| (method, path.clone())));
+        }
+    }
+    assert!(methods.is_empty(), "{routes} ends without a path");
+    all
+}
+
+#[test]
+fn the_table_of_the_readme_names_the_operations() {
+    let (by_token, operations): (BTreeSet<_>, BTreeSet<_>) =
+        operations(&document()).into_iter().partition(|(_, path)| path.starts_with(BY_TOKEN));
+    let mut found = BTreeSet::new();
+    let mut families = BTreeSet::new();
+    for (method, path) in rows().into_iter().flat_map(|(routes, _)| named(routes)) {
+        if let Some(family) = path.strip_prefix(BY_TOKEN) {
+            families.insert(family.strip_suffix("...").expect("a whole family").to_owned());
+            continue;
+        }
+        let operation = (method.to_owned(), path);
+        assert!(!found.contains(&operation), "{operation:?} is there twice");
+        found.insert(operation);
+    }
+    let less = |a: &BTreeSet<_>, b: &BTreeSet<_>| a.difference(b).cloned().collect::<Vec<_>>();
+    assert_eq!(less(&operations, &found), [], "the README has no row");
+    assert_eq!(less(&found, &operations), [], "the document has no operation");
+    // By a token each family has what it has without one.
+    let folded: BTreeSet<_> = by_token
+        .into_iter()
+        .map(|(method, path)| (method, path.replacen(BY_TOKEN, "/v1/", 1)))
+        .collect();
+    let of_family = |path: &str| {
+        let rest = format!("{}/", path.strip_prefix("/v1/").unwrap_or_default());
+        families.iter().any(|family| rest.starts_with(family))
+    };
+    let twice: BTreeSet<_> = operations.into_iter().filter(|(_, path)| of_family(path)).collect();
+    assert_eq!(folded, twice);
+}
+
+#[test]
+fn the_table_of_the_readme_names_the_component_of_each_route() {
+    let mut routes = Vec::new();
+    for line in MANIFEST.lines() {
+        if let Some(route) = line.strip_prefix("route = \"").and_then(|it| it.strip_suffix('"')) {
+            routes.push((route.trim_end_matches("/...").replace("/:token", "/{token}"), ""));
+        } else if let Some(name) = line.strip_prefix("component = \"") {
+            if let Some((_, component)) = routes.last_mut() {
+                *component = name.trim_end_matches('"');
+            }
+        }
+    }
+    for (cell, component) in rows() {
+        for (_, path) in named(cell) {
+            let is_below = |(route, _): &&(String, &str)| {
+                path.strip_prefix(route.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let longest = routes.iter().filter(is_below).max_by_key(|(route, _)| route.len());
+            assert_eq!(longest.map(|(_, name)| *name), Some(component), "{path}");
+        }
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ const SIGN: &str = "select outcome, rule, seconds from holdfast.sign_parts(\
 const START: &str = "select outcome, rule, detail, attempt, parts from holdfast.start_complete(\
     $1, $2, $3, $4, $5, null)";
 const REOPEN: &str = "select holdfast.reopen_session($1, $2, $3)";
-const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null, $6)";
+const ABORT: &str = "select outcome from holdfast.abort($1, $2, $3, $4, $5, null, $6, $7)";
 const DUE: &str =
     "select version, sub, roles, scopes, hopeless from holdfast.due_sessions($1, null)";
 const LIST: &str = "select version, state, bucket, key, part_size, size, bytes, parts, epoch, \
@@ -341,6 +341,7 @@ impl Sessions for PgCatalog<'_> {
             text(&caller.ip),
             text(&caller.request_id),
             ParameterValue::Boolean(completed),
+            texts(&caller.principal.roles),
         ];
         match self.row(ABORT, parameters).await?.required(0)?.as_str() {
             "ok" => Ok(true),

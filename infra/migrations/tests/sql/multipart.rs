@@ -20,6 +20,7 @@ pub(crate) fn register(suite: &mut Suite) {
     suite.add("the_reaper_takes_no_session_that_is_completing", reaper_and_completing);
     suite.add("complete_or_reaper_wins_never_both", complete_or_reaper_wins_never_both);
     suite.add("only_the_first_and_only_complete_is_taken_back", taken_back);
+    suite.add("an_admin_gives_up_anybodys_upload", given_up_by_an_admin);
     suite.add("parts_of_unknown_length_are_charged_as_they_come", charged_as_they_come);
     suite.add("the_worker_gets_what_nobody_completes", the_worker_gets_what_nobody_completes);
     suite.add("parts_at_once_are_all_recorded", parts_at_once_are_all_recorded);
@@ -361,6 +362,22 @@ async fn taken_back(db: Db) -> Result<()> {
         "select outcome from holdfast.abort($1, 'alice', 'NoSuchUpload', null, null, null, true)";
     ensure!(client.query_one(sql, &[&it.version]).await?.get::<_, &str>(0) == "ok");
     ensure!(state(&client, &it).await? == "aborted");
+    Ok(())
+}
+
+async fn given_up_by_an_admin(db: Db) -> Result<()> {
+    let client = db.connect().await?;
+    let it = whole(&client, 1).await?.remove(0);
+    let by = async |sub: &str, role: &str| -> Result<String> {
+        let sql = "select outcome from holdfast.abort($1, $2, 'Aborted', null, null, null, false, array[$3])";
+        Ok(client.query_one(sql, &[&it.version, &sub, &role]).await?.get(0))
+    };
+    ensure!(by("bob", "crew").await? == "NoSuchUpload");
+    ensure!(state(&client, &it).await? == "open");
+    ensure!(by("root", "admin").await? == "ok");
+    ensure!(state(&client, &it).await? == "aborted");
+    let audit = "select count(*) from holdfast.audit where action = 'abort' and actor = 'root'";
+    ensure!(db.number(audit).await? == 1);
     Ok(())
 }
 
