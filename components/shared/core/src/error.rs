@@ -362,7 +362,7 @@ pub struct Error {
     /// The size that a 416 tells, in bytes.
     pub size: Option<u64>,
     /// What there is, and how much of it, where that is the reason.
-    pub counts: BTreeMap<String, u64>,
+    pub counts: Option<Box<BTreeMap<String, u64>>>,
     /// For the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -389,7 +389,7 @@ impl Error {
             retry_after_seconds,
             allow: &[],
             size: None,
-            counts: BTreeMap::new(),
+            counts: None,
             source: None,
         }
     }
@@ -418,7 +418,7 @@ impl Error {
     /// Tells what there is, and how much of it.
     #[must_use]
     pub fn counts(mut self, counts: BTreeMap<String, u64>) -> Self {
-        self.counts = counts;
+        self.counts = Some(Box::new(counts));
         self
     }
 

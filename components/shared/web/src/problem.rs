@@ -86,8 +86,8 @@ struct Problem<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    counts: &'a BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<&'a BTreeMap<String, u64>>,
     request_id: &'a str,
     instance: &'a str,
 }
@@ -100,7 +100,7 @@ fn body(error: &Error, failed: Failed<'_>) -> Vec<u8> {
         detail: if error.code == Code::InternalError { INTERNAL_DETAIL } else { &error.message },
         code: error.code.as_str(),
         rule: error.rule.as_deref(),
-        counts: &error.counts,
+        counts: error.counts.as_deref(),
         request_id: failed.request_id.as_str(),
         instance: failed.instance,
     };
