@@ -9,8 +9,9 @@ use holdfast_s3::{HeadObject, ListMultipartUploads, ListObjectsV2};
 use super::{Kind, Options, Row, Violation};
 use crate::ledger::Ledger;
 
-/// Where the application keeps its blobs.
-const PREFIX: &str = "hf/";
+/// Where the application keeps its blobs, and where files lie that may have been adopted.
+const OURS: &str = "hf/";
+const ADOPTED: &str = "faults/";
 /// Objects in a page; SeaweedFS honours more than S3's 1,000.
 const PAGE: u16 = 5_000;
 
@@ -29,22 +30,30 @@ pub(super) async fn check(
             let text = format!("{bucket}/{} has parts, and its upload is over", upload.key);
             Violation { kind: Kind::Orphan, text }
         }));
-        let mut blobs = list(s3, bucket).await?;
-        let mut ended = BTreeMap::new();
+        let mut blobs = list(s3, bucket, OURS).await?;
+        blobs.extend(list(s3, bucket, ADOPTED).await?);
+        let (mut ended, mut named) = (BTreeMap::new(), HashSet::new());
         for row in rows.iter().filter(|row| row.bucket == bucket) {
             if !row.has_bytes() {
                 ended.insert(row.s3_key.as_str(), row);
                 continue;
             }
-            let size = blobs.remove(&row.s3_key);
+            // Several versions may name one.
+            named.insert(row.s3_key.as_str());
+            let size = blobs.get(&row.s3_key).copied();
             if size.map(i64::try_from).and_then(Result::ok) != row.size {
                 let what = format!("{row:?}: the listing has {size:?} bytes");
                 let text = format!("{what}, HEAD answers {}", head(s3, bucket, &row.s3_key).await);
                 wrong.push(Violation { kind: Kind::Lost, text });
             }
         }
+        blobs.retain(|s3_key, _| !named.contains(s3_key.as_str()));
         for (s3_key, size) in blobs {
             let row = ended.get(s3_key.as_str());
+            if row.is_none() && s3_key.starts_with(ADOPTED) {
+                // Its adoption failed.
+                continue;
+            }
             let known = (bucket.to_owned(), s3_key);
             if row.is_none() && (options.rows_may_be_gone || ledger.unlisted.contains(&known)) {
                 unlisted.insert(known);
@@ -75,13 +84,13 @@ pub(super) async fn still_there(
     Ok(left)
 }
 
-async fn list(s3: &S3Client, bucket: &str) -> Result<HashMap<String, u64>> {
+async fn list(s3: &S3Client, bucket: &str, prefix: &str) -> Result<HashMap<String, u64>> {
     let mut found = HashMap::new();
     let mut token: Option<String> = None;
     loop {
         let action = ListObjectsV2 {
             bucket,
-            prefix: PREFIX,
+            prefix,
             continuation_token: token.as_deref(),
             max_keys: Some(PAGE),
             ..Default::default()
