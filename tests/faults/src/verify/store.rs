@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use holdfast_dev::S3Client;
-use holdfast_s3::{HeadObject, ListMultipartUploads, ListObjectsV2};
+use holdfast_s3::{GetObject, HeadObject, ListMultipartUploads, ListObjectsV2};
 
+use super::register::told;
 use super::{Kind, Options, Row, Violation};
+use crate::content::{content, sha};
+use crate::history::{Way, Write};
+use crate::load::PART_BYTES;
 use crate::ledger::Ledger;
 
 /// Where the application keeps its blobs, and where files lie that may have been adopted.
@@ -55,13 +59,20 @@ pub(super) async fn check(
                 continue;
             }
             let known = (bucket.to_owned(), s3_key);
-            if row.is_none() && (options.rows_may_be_gone || ledger.unlisted.contains(&known)) {
+            let write = whose(s3, ledger, bucket, &known.1).await;
+            // The end of an upload by TUS is written down once it is stored: its host was killed in between.
+            let is_tail = write.is_some_and(|write| write.way == Way::Tus);
+            let may_be = options.rows_may_be_gone || is_tail || ledger.unlisted.contains(&known);
+            if row.is_none() && may_be {
                 unlisted.insert(known);
                 continue;
             }
             let head = head(s3, bucket, &known.1).await;
-            let text =
-                format!("{bucket}/{} of {size} bytes; its row: {row:?}; HEAD: {head}", known.1);
+            let text = format!(
+                "{bucket}/{} of {size} bytes, those of {:?}; its row: {row:?}; HEAD: {head}",
+                known.1,
+                write.map(told)
+            );
             wrong.push(Violation { kind: Kind::Orphan, text });
         }
     }
@@ -102,6 +113,25 @@ async fn list(s3: &S3Client, bucket: &str, prefix: &str) -> Result<HashMap<Strin
             return Ok(found);
         }
     }
+}
+
+/// Which write uploaded these bytes, all of them or a part, and nothing else.
+async fn whose<'a>(
+    s3: &S3Client,
+    ledger: &'a Ledger,
+    bucket: &str,
+    key: &str,
+) -> Option<&'a Write> {
+    let get = GetObject { bucket, key, ..GetObject::default() };
+    let bytes = s3.call(&get, "").await.ok()?;
+    let has = |write: &&Write| {
+        let Some(of) = write.content.filter(|of| of.size >= bytes.len() as u64) else { return false };
+        let all = content(of.origin, usize::try_from(of.size).unwrap_or_default());
+        // Parts begin at multiples of their size.
+        (0..=all.len() - bytes.len()).step_by(PART_BYTES).any(|at| all[at..].starts_with(&bytes))
+    };
+    let whole = ledger.by_sha.get(&sha(&bytes)).and_then(|of| ledger.write(of.origin));
+    whole.or_else(|| ledger.writes.iter().rev().find(has))
 }
 
 async fn head(s3: &S3Client, bucket: &str, key: &str) -> String {
