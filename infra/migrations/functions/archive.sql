@@ -65,15 +65,31 @@ begin
             order by asked.place;
         return;
     end if;
+    -- Each of the two has an index in its order.
+    if reads_all then
+        return query
+            select 'ok', null::text, o.key, v.s3_key, v.size_bytes, (extract(epoch from v.committed_at) * 1000000)::int8
+            from holdfast.object o
+                 join holdfast.version v on v.object_id = o.id and v.state = 'live'
+            where o.bucket = p_bucket
+              and o.live
+              and o.key >= p_prefix
+              and o.key < behind
+              and o.key > coalesce(p_after, '')
+            order by o.key
+            limit p_limit + 1;
+        return;
+    end if;
     return query
         select 'ok', null::text, o.key, v.s3_key, v.size_bytes, (extract(epoch from v.committed_at) * 1000000)::int8
         from holdfast.object o
              join holdfast.version v on v.object_id = o.id and v.state = 'live'
         where o.bucket = p_bucket
+          and o.owner = p_sub
+          and o.live
           and o.key >= p_prefix
           and o.key < behind
-          and (p_after is null or o.key > p_after)
-          and (reads_all or o.owner = p_sub)
+          and o.key > coalesce(p_after, '')
         order by o.key
         limit p_limit + 1;
 end

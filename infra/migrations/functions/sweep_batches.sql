@@ -24,8 +24,8 @@ begin
         for card in
             select o.key
             from holdfast.object o
-                 join holdfast.version v on v.object_id = o.id and v.state = 'live'
             where o.bucket = 'batches'
+              and o.live
               -- '0' is what comes after '/'.
               and o.key > the_batch.id || '/'
               and o.key < the_batch.id || '0'
