@@ -22,20 +22,17 @@ begin
     loop
         seen := 0;
         for card in
-            -- In the order of their ids, as everybody locks several objects.
-            select some_of_it.key
-            from (
-                select o.id, o.key
-                from holdfast.object o
-                where o.bucket = 'batches'
-                  and o.live
-                  -- '0' is what comes after '/'.
-                  and o.key > the_batch.id || '/'
-                  and o.key < the_batch.id || '0'
-                  and o.owner = the_batch.owner
-                order by o.key
-                limit p_limit - moved) some_of_it
-            order by some_of_it.id
+            -- By their keys, as everybody locks several objects.
+            select o.key
+            from holdfast.object o
+            where o.bucket = 'batches'
+              and o.live
+              -- '0' is what comes after '/'.
+              and o.key > the_batch.id || '/'
+              and o.key < the_batch.id || '0'
+              and o.owner = the_batch.owner
+            order by o.key
+            limit p_limit - moved
         loop
             trashed := holdfast.trash('batches', card.key, the_batch.owner, '{}', null, null, '', 'batch.delete', at);
             seen := seen + 1;
