@@ -33,7 +33,7 @@ use crate::templates::png;
 ///
 /// * `ok`: 2xx or 3xx, and a list, a file or an archive shows what it is about; `none`: 2xx, and it is not shown;
 /// * `401`: `MissingAuthentication`, `old`: 401 `ExpiredToken`, `bad`: 401 `InvalidToken`;
-/// * `403`: `AccessDenied`;
+/// * `403`: `AccessDenied`, also where a signature is wrong or over, as at S3;
 /// * `404`: a `NoSuch...`, and the very answer that comes where nothing is; what `other` is refused is so, too;
 /// * of HEAD only the status;
 /// * `-`: there is no such principal.
@@ -156,7 +156,7 @@ impl Row<'_> {
                 self.name
             ));
         }
-        if is_open && nobody == "401" {
+        if is_open && nobody == "401" && self.method != "HEAD" {
             return Err(format!("{}: security has {{}}, but nobody gets 401\n", self.name));
         }
         // HEAD has no body that says more than its status.
@@ -338,7 +338,8 @@ impl World {
             return Ok(if found { "ok" } else { "none" }.to_owned());
         }
         // Where somebody may see nothing, whatever is said is said of nothing, too.
-        if answer.status == 404 || (by == "other" && answer.status >= 400) {
+        let is_refused = answer.status == 404 || (by == "other" && answer.status >= 400);
+        if is_refused && !scene.thing.is_empty() {
             let nothing = scene.about_nothing();
             let there = Answer::of(self.request(&nothing, by).send().await?).await?;
             let (here, there) = (answer.of_thing(&scene.thing), there.of_thing(&nothing.thing));

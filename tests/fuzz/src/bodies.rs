@@ -76,7 +76,7 @@ fn batch(data: &[u8]) {
         assert!(asked.name.is_none_or(|name| (1..=MAX_NAME_BYTES).contains(&name.len())));
         assert!(asked.template_id.is_none_or(|id| VersionId::parse(&id).is_ok()));
         assert!(Value::Object(asked.data).to_string().len() <= MAX_DATA_BYTES);
-        for records in asked.records {
+        if let Some(records) = asked.records {
             let distinct: BTreeSet<_> = records.iter().collect();
             assert!(records.len() <= MAX_NAMED_RECORDS && distinct.len() == records.len());
             assert!(i64::try_from(records.len()).is_ok_and(|count| count <= asked.expected));

@@ -8,6 +8,7 @@ use holdfast_core::names::{BucketName, ObjectKey, VersionId};
 use serde::Deserialize;
 
 use crate::conditional::EntityTags;
+use crate::json::object;
 use crate::listing::check;
 use crate::metadata;
 use crate::tags::{self, Tags};
@@ -151,9 +152,7 @@ impl Operation {
     /// * [`Code::InvalidArgument`]: not such a JSON object, or a member outside of its limits.
     /// * Those of names, tags and metadata.
     pub fn parse(bucket: &BucketName, body: &[u8]) -> Result<Self, Error> {
-        let body = serde_json::from_slice(body)
-            .map_err(|error| invalid(format!("The body is no operation: {error}")))?;
-        Ok(match body {
+        Ok(match object(body)? {
             Body::Copy { from, version, to_bucket, to, overwrite, if_match, metadata, tags } => {
                 let to_bucket = to_bucket.as_deref().map(BucketName::parse).transpose()?;
                 let copy = Copy {
@@ -326,6 +325,12 @@ mod tests {
         ] {
             assert_eq!(parse(&body).expect_err(&body.to_string()).code, code, "{body}");
         }
+    }
+
+    #[test]
+    fn a_list_of_the_members_is_no_operation() {
+        let refused = parse(&json!(["undoRename", ID])).expect_err("a list");
+        assert_eq!(refused.code, Code::InvalidArgument);
     }
 
     proptest! {

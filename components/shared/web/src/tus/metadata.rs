@@ -25,6 +25,9 @@ pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     ANY_PADDING.decode(text).ok()
 }
 
+/// The keys with a meaning of their own.
+const KNOWN: [&str; 4] = ["bucket", "key", "filename", "filetype"];
+
 /// What the header says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
@@ -44,7 +47,7 @@ impl Metadata {
     /// Reads the header's value. A pair without a value is one with an empty one, which is nothing.
     ///
     /// # Errors
-    /// * [`Code::InvalidArgument`]: malformed, a key that comes twice, or what no header could carry.
+    /// * [`Code::InvalidArgument`]: malformed, a key that comes twice, a known one in capitals, or what no header could carry.
     /// * [`Code::MetadataTooLarge`]: longer than [`MAX_METADATA_BYTES`], or more than an object may have.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_METADATA_BYTES {
@@ -79,7 +82,12 @@ impl Metadata {
                 }
                 "filetype" => found.filetype = Some(value),
                 _ => {
-                    let name = format!("{}{}", metadata::PREFIX, key.to_ascii_lowercase());
+                    let lower = key.to_ascii_lowercase();
+                    // Names of headers have no case: it would be user metadata, and the file in the wrong place.
+                    if KNOWN.contains(&lower.as_str()) {
+                        return Err(invalid(key, "is written in lower case"));
+                    }
+                    let name = format!("{}{lower}", metadata::PREFIX);
                     let name = HeaderName::try_from(name)
                         .map_err(|_| invalid(key, "is none that an object can have"))?;
                     let value = HeaderValue::from_bytes(value.as_bytes())
@@ -112,6 +120,14 @@ mod tests {
         let found = Metadata::parse("filename QzpceFxiLnBuZw==").expect("a name");
         assert_eq!(found.filename.as_deref(), Some("b.png"));
         assert_eq!(Metadata::parse("").expect("nothing"), Metadata::default());
+    }
+
+    #[test]
+    fn a_known_key_in_capitals_is_no_user_metadata() {
+        for key in ["Bucket", "KEY", "fileName", "Filetype"] {
+            let error = Metadata::parse(&format!("{key} YQ==")).expect_err(key);
+            assert_eq!(error.code, Code::InvalidArgument, "{key}");
+        }
     }
 
     #[test]
