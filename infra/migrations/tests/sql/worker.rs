@@ -211,7 +211,9 @@ async fn two_workers_never_share_a_row(db: Db) -> Result<()> {
     Ok(())
 }
 
-async fn one_of_two_workers_deletes_the_blob_that_both_of_their_versions_name(db: Db) -> Result<()> {
+async fn one_of_two_workers_deletes_the_blob_that_both_of_their_versions_name(
+    db: Db,
+) -> Result<()> {
     let (mut one, other) = (db.connect().await?, db.connect().await?);
     let it = write("k");
     it.store(&one).await?;
@@ -220,8 +222,7 @@ async fn one_of_two_workers_deletes_the_blob_that_both_of_their_versions_name(db
     write("k").store(&one).await?;
     write("copy").store(&one).await?;
 
-    let purge =
-        "select version, delete_blob from holdfast.purge(1, clock_timestamp() + interval '25 hours')";
+    let purge = "select version, delete_blob from holdfast.purge(1, clock_timestamp() + interval '25 hours')";
     let taken = |rows: Vec<tokio_postgres::Row>| -> Vec<(Uuid, bool)> {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     };
