@@ -192,7 +192,8 @@ impl World {
         let start = self.now();
         let outcome = self.send_adopt(&prefix, files.len()).await;
         let end = self.now();
-        let files = files.into_iter().map(|write| Write { start, end, outcome: outcome.clone(), ..write });
+        let files =
+            files.into_iter().map(|write| Write { start, end, outcome: outcome.clone(), ..write });
         self.history.note().writes.extend(files);
     }
 
@@ -201,13 +202,15 @@ impl World {
         let asked = json!({ "prefix": prefix, "owner": "faults" });
         let mut attempt = 1;
         loop {
-            let answer = self.admin.send(self.admin.post("/v1/buckets/documents/adopt", &asked)).await;
+            let answer =
+                self.admin.send(self.admin.post("/v1/buckets/documents/adopt", &asked)).await;
             let outcome = match answer {
                 Ok(answer) if answer.status == 200 => {
                     let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
                     let count = |name: &str| told[name].as_u64().unwrap_or_default();
                     if count("adopted") + count("skipped") != files as u64 {
-                        let line = format!("{files} files lie below {prefix}, and adoption says {told}");
+                        let line =
+                            format!("{files} files lie below {prefix}, and adoption says {told}");
                         self.admin.observed().broken.push(line);
                     }
                     return Outcome::Acknowledged { version: String::new(), etag: String::new() };

@@ -88,12 +88,7 @@ impl Client {
     }
 
     /// The same of a named version.
-    pub(crate) fn version(
-        &self,
-        bucket: &str,
-        key: &str,
-        version: Option<&str>,
-    ) -> RequestBuilder {
+    pub(crate) fn version(&self, bucket: &str, key: &str, version: Option<&str>) -> RequestBuilder {
         let mut url = format!("{}/v1/download/{bucket}/{key}", self.base);
         if let Some(version) = version {
             url = format!("{url}?version={version}");

@@ -1,8 +1,8 @@
 //! The mixed load: clients that upload in each way, overwrite each other, read, delete and leave.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -111,7 +111,11 @@ impl World {
     }
 
     /// Lets a write happen, and notes what came of it.
-    pub(crate) async fn write(&self, mut write: Write, send: impl Future<Output = Outcome>) -> bool {
+    pub(crate) async fn write(
+        &self,
+        mut write: Write,
+        send: impl Future<Output = Outcome>,
+    ) -> bool {
         self.under_way.fetch_add(1, Ordering::SeqCst);
         write.start = self.now();
         write.outcome = send.await;

@@ -95,8 +95,7 @@ mod tests {
 
     #[test]
     fn a_value_that_comes_back_is_seen_twice() {
-        let log =
-            [change(0, 10, Some(1)), change(20, 30, None), change(40, 50, Some(1))];
+        let log = [change(0, 10, Some(1)), change(20, 30, None), change(40, 50, Some(1))];
         let reads = [read(5, 12, Some(1)), read(31, 39, None), read(55, 60, Some(1))];
         assert_eq!(check(&log, &reads), [""; 0]);
         assert_eq!(check(&log, &[read(31, 39, Some(1))]).len(), 1);

@@ -98,7 +98,7 @@ impl Report<'_> {
         let unlisted = self.ledger.seen_unlisted;
         say(format!(
             "{:<32}{unlisted:>10}  which the reconciler deleted",
-            "blobs that lost their row"
+            "blobs without a row"
         ));
         say(format!("{:<32}{:>10}  each followed by a comparison of all", "vacuums", self.vacuums));
     }

@@ -47,7 +47,8 @@ pub(super) fn check(
         let last = events.iter().rev().find(|event| event.kind != ERASED);
         let last = last.and_then(|event| current_after(event));
         if last != live.get(&place).copied() {
-            texts.push(format!("the log ends with {last:?}, and {:?} is current", live.get(&place)));
+            texts
+                .push(format!("the log ends with {last:?}, and {:?} is current", live.get(&place)));
         }
         if texts.is_empty() {
             continue;
@@ -79,11 +80,7 @@ fn current_after(event: &Logged) -> Option<&str> {
 }
 
 /// Each change that was acknowledged is in the log, and none that was refused.
-fn of_changes(
-    ledger: &Ledger,
-    key: &Key,
-    of_request: &HashMap<u64, Vec<&Logged>>,
-) -> Vec<String> {
+fn of_changes(ledger: &Ledger, key: &Key, of_request: &HashMap<u64, Vec<&Logged>>) -> Vec<String> {
     let mut wrong = Vec::new();
     for write in ledger.writes_of(key).filter(|write| !write.way.makes_version()) {
         let events = of_request.get(&write.id).map_or(&[][..], Vec::as_slice);

@@ -21,7 +21,11 @@ fn of_key(ledger: &Ledger, key: &Key) -> Vec<Violation> {
             // Two versions of a key have the same bytes only where the same was copied to it twice.
             let mut same = ledger.writes_of(key).filter(|write| has(write, sha));
             if let (Some(write), None) = (same.next(), same.next()) {
-                reads.push(register::Read { start: read.start, end: read.end, saw: Some(write.id) });
+                reads.push(register::Read {
+                    start: read.start,
+                    end: read.end,
+                    saw: Some(write.id),
+                });
             }
             continue;
         }
@@ -103,5 +107,7 @@ pub(super) fn told(write: &Write) -> String {
     let source = source.as_ref().map_or_else(String::new, |source| {
         format!(" from {}/{} {:?},", source.key.bucket, source.key.name, source.version)
     });
-    format!("write {id}: {way:?},{content}{source} {start} to {end} us, {outcome:?}, version {version}")
+    format!(
+        "write {id}: {way:?},{content}{source} {start} to {end} us, {outcome:?}, version {version}"
+    )
 }

@@ -10,8 +10,8 @@ use super::register::told;
 use super::{Kind, Options, Row, Violation};
 use crate::content::{content, sha};
 use crate::history::{Way, Write};
-use crate::load::PART_BYTES;
 use crate::ledger::Ledger;
+use crate::load::PART_BYTES;
 
 /// Where the application keeps its blobs, and where files lie that may have been adopted.
 const OURS: &str = "hf/";
@@ -125,7 +125,9 @@ async fn whose<'a>(
     let get = GetObject { bucket, key, ..GetObject::default() };
     let bytes = s3.call(&get, "").await.ok()?;
     let has = |write: &&Write| {
-        let Some(of) = write.content.filter(|of| of.size >= bytes.len() as u64) else { return false };
+        let Some(of) = write.content.filter(|of| of.size >= bytes.len() as u64) else {
+            return false;
+        };
         let all = content(of.origin, usize::try_from(of.size).unwrap_or_default());
         // Parts begin at multiples of their size.
         (0..=all.len() - bytes.len()).step_by(PART_BYTES).any(|at| all[at..].starts_with(&bytes))

@@ -167,7 +167,8 @@ async fn one(
         return Err("its row has another key".to_owned());
     }
     let named = write.source.as_ref().and_then(|source| source.version.as_deref());
-    let copied = named.and_then(|version| ledger.write_of(version)).and_then(|copied| copied.content);
+    let copied =
+        named.and_then(|version| ledger.write_of(version)).and_then(|copied| copied.content);
     if copied.is_some_and(|copied| copied.sha != content.sha) {
         return Err("it is a copy of another version".to_owned());
     }
@@ -212,7 +213,10 @@ impl Reader<'_> {
             let body = self.s3.call(&get, "").await.map_err(|error| format!("{error:#}"))?;
             return Ok(sha(&body));
         }
-        let answer = self.client.send(self.client.version(&row.bucket, &row.key, Some(&row.version))).await?;
+        let answer = self
+            .client
+            .send(self.client.version(&row.bucket, &row.key, Some(&row.version)))
+            .await?;
         match answer.status {
             200 => Ok(sha(&answer.body)),
             status => Err(format!("{status} {}", String::from_utf8_lossy(&answer.body))),
