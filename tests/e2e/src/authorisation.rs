@@ -814,8 +814,8 @@ impl Answer {
         let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         let places = ["", "/files/0/error", "/files/0", "/deleted/0"];
-        let problem = places.iter().filter_map(|place| body.pointer(place));
-        let problem = problem.filter(|it| it["code"].is_string()).next().cloned();
+        let mut problems = places.iter().filter_map(|place| body.pointer(place));
+        let problem = problems.find(|it| it["code"].is_string()).cloned();
         Ok(Self { status, text, problem })
     }
 

@@ -202,10 +202,10 @@ fn the_table_of_the_readme_names_the_component_of_each_route() {
     for line in MANIFEST.lines() {
         if let Some(route) = line.strip_prefix("route = \"").and_then(|it| it.strip_suffix('"')) {
             routes.push((route.trim_end_matches("/...").replace("/:token", "/{token}"), ""));
-        } else if let Some(name) = line.strip_prefix("component = \"") {
-            if let Some((_, component)) = routes.last_mut() {
-                *component = name.trim_end_matches('"');
-            }
+        } else if let Some(name) = line.strip_prefix("component = \"")
+            && let Some((_, component)) = routes.last_mut()
+        {
+            *component = name.trim_end_matches('"');
         }
     }
     for (cell, component) in rows() {
