@@ -1,6 +1,7 @@
 -- Takes replaced versions whose time is over (-> purging) and returns them, with those that a crashed worker
 -- left. Each is claimed for a while; `purged` says that it is done. `delete_blob` is false where another
--- version still names the blob.
+-- version still names the blob. Workers claim one after the other: of two who each take one of the last two versions
+-- of a blob both would leave it to the other.
 create or replace function holdfast.purge(p_limit int4, p_now timestamptz)
     returns table (version uuid, bucket text, s3_key text, delete_blob boolean)
     language plpgsql volatile as
@@ -12,6 +13,8 @@ declare
     taken uuid[];
 begin
     perform holdfast.durable();
+    -- Nobody else takes it, and nothing is locked before it.
+    perform pg_advisory_xact_lock(hashtextextended('holdfast.purge', 0));
 
     taken := array(
         select v.id

@@ -25,6 +25,10 @@ pub(crate) fn register(suite: &mut Suite) {
         a_blob_that_others_need_survives_an_abort,
     );
     suite.add("two_workers_never_share_a_row", two_workers_never_share_a_row);
+    suite.add(
+        "one_of_two_workers_deletes_the_blob_that_both_of_their_versions_name",
+        one_of_two_workers_deletes_the_blob_that_both_of_their_versions_name,
+    );
     suite.add("old_rows_retire_and_so_do_empty_objects", old_rows_retire_and_so_do_empty_objects);
 }
 
@@ -204,6 +208,32 @@ async fn two_workers_never_share_a_row(db: Db) -> Result<()> {
     let distinct: std::collections::BTreeSet<_> = all.iter().collect();
     ensure!(distinct.len() == all.len(), "a row was claimed twice");
     ensure!(all.len() > 60, "only {} rows", all.len());
+    Ok(())
+}
+
+async fn one_of_two_workers_deletes_the_blob_that_both_of_their_versions_name(
+    db: Db,
+) -> Result<()> {
+    let (mut one, other) = (db.connect().await?, db.connect().await?);
+    let it = write("k");
+    it.store(&one).await?;
+    let second = copy(&one, &it, "copy").await?;
+    second.commit(&one).await?.outcome.ok();
+    write("k").store(&one).await?;
+    write("copy").store(&one).await?;
+
+    let purge = "select version, delete_blob from holdfast.purge(1, clock_timestamp() + interval '25 hours')";
+    let taken = |rows: Vec<tokio_postgres::Row>| -> Vec<(Uuid, bool)> {
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    let transaction = one.transaction().await?;
+    let first = taken(transaction.query(purge, &[]).await?);
+    let beside = tokio::spawn(async move { other.query(purge, &[]).await });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    transaction.commit().await?;
+    let last = taken(beside.await??);
+    ensure!(first == [(it.version, false)], "{first:?}");
+    ensure!(last == [(second.version, true)], "nobody deletes the blob: {last:?}");
     Ok(())
 }
 
