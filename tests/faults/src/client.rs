@@ -82,19 +82,42 @@ impl Client {
         self.http.put(url).bearer_auth(&self.token)
     }
 
-    /// `GET /v1/download/...`, of the current version or a named one.
-    pub(crate) fn download(&self, key: &Key, version: Option<&str>) -> RequestBuilder {
-        let mut url = format!("{}/v1/download/{}/{}", self.base, key.bucket, key.name);
+    /// `GET /v1/download/...`, of the current version.
+    pub(crate) fn download(&self, key: &Key) -> RequestBuilder {
+        self.version(key.bucket, &key.name, None)
+    }
+
+    /// The same of a named version.
+    pub(crate) fn version(&self, bucket: &str, key: &str, version: Option<&str>) -> RequestBuilder {
+        let mut url = format!("{}/v1/download/{bucket}/{key}", self.base);
         if let Some(version) = version {
             url = format!("{url}?version={version}");
         }
         self.http.get(url).bearer_auth(&self.token)
     }
 
-    /// `DELETE /v1/objects/...`
-    pub(crate) fn delete(&self, key: &Key) -> RequestBuilder {
-        let url = format!("{}/v1/objects/{}/{}", self.base, key.bucket, key.name);
+    /// `DELETE /v1/objects/...`, to the trash or as `query` says.
+    pub(crate) fn delete(&self, key: &Key, query: &str) -> RequestBuilder {
+        let url = format!("{}/v1/objects/{}/{}{query}", self.base, key.bucket, key.name);
         self.http.delete(url).bearer_auth(&self.token)
+    }
+
+    /// `POST /v1/objects/...`: an operation on objects of a bucket.
+    pub(crate) fn operation(&self, bucket: &str, operation: &Value) -> RequestBuilder {
+        self.post(&format!("/v1/objects/{bucket}"), operation)
+    }
+
+    /// `PUT /v1/batches/...`: the card at this key, without a body yet.
+    pub(crate) fn card(&self, key: &Key) -> RequestBuilder {
+        let (batch, record) = key.name.split_once('/').unwrap_or_default();
+        let url = format!("{}/v1/batches/{batch}/records/{record}", self.base);
+        self.http.put(url).bearer_auth(&self.token)
+    }
+
+    /// A document that is posted to `path`.
+    pub(crate) fn post(&self, path: &str, document: &Value) -> RequestBuilder {
+        let url = format!("{}{path}", self.base);
+        self.http.post(url).bearer_auth(&self.token).body(document.to_string())
     }
 
     /// A request to `/v1/multipart` or to what is below it.
@@ -143,7 +166,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Sends an upload or a delete.
+    /// Sends what changes an object.
     pub(crate) async fn write(&self, request: RequestBuilder) -> Outcome {
         let answer = match self.send(request).await {
             Ok(answer) => answer,

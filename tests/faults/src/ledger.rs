@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::history::{Key, Noted, Outcome, Read, Way, Write};
+use crate::content::Sha;
+use crate::history::{Content, Key, Noted, Outcome, Read, Way, Write};
 
 /// Counts for the report.
 #[derive(Debug, Default)]
@@ -29,6 +30,14 @@ pub(crate) struct Ledger {
     pub(crate) by_version: HashMap<String, usize>,
     /// The writes of each key.
     pub(crate) by_key: HashMap<Arc<Key>, Vec<usize>>,
+    /// Which of `writes` has this id.
+    pub(crate) by_id: HashMap<u64, usize>,
+    /// All that was uploaded.
+    pub(crate) by_sha: HashMap<Sha, Content>,
+    /// Versions that the worker may have purged.
+    pub(crate) aged: HashSet<String>,
+    /// How many of them it has purged.
+    pub(crate) purged: usize,
     /// Blobs that have no row, since PostgreSQL was killed: bucket and S3 key.
     pub(crate) unlisted: HashSet<(String, String)>,
     /// How many of them there were in all, before the reconciler deleted them.
@@ -42,6 +51,7 @@ impl Ledger {
         let mut touched = HashSet::new();
         self.counts.failed_reads += noted.failed_reads;
         self.counts.reads += noted.reads.len() as u64;
+        self.aged.extend(noted.aged);
         for write in noted.writes {
             *self.counts.by_way.entry(write.way).or_default() += 1;
             let count = match &write.outcome {
@@ -52,11 +62,16 @@ impl Ledger {
             };
             *count += 1;
             touched.insert(Arc::clone(&write.key));
+            touched.extend(write.source.iter().map(|source| Arc::clone(&source.key)));
+            if let Some(content) = write.content {
+                self.by_sha.entry(content.sha).or_insert(content);
+            }
             let index = self.writes.len();
             if let Some(version) = &write.version {
                 self.by_version.insert(version.clone(), index);
             }
             self.by_key.entry(Arc::clone(&write.key)).or_default().push(index);
+            self.by_id.insert(write.id, index);
             self.writes.push(write);
         }
         for read in noted.reads {
@@ -81,18 +96,21 @@ impl Ledger {
         self.by_version.get(version).and_then(|&index| self.writes.get(index))
     }
 
-    /// This write has happened, as this version.
-    pub(crate) fn found(&mut self, id: u64, key: &Key, version: &str) {
-        let indices = self.by_key.get(key).cloned().unwrap_or_default();
-        for index in indices {
-            if let Some(write) = self.writes.get_mut(index)
-                && write.id == id
-            {
-                write.version = Some(version.to_owned());
-                self.by_version.insert(version.to_owned(), index);
-                self.counts.found += 1;
-            }
+    /// The write of this id.
+    pub(crate) fn write(&self, id: u64) -> Option<&Write> {
+        self.by_id.get(&id).and_then(|&index| self.writes.get(index))
+    }
+
+    /// This write has happened, as this version and with these bytes.
+    pub(crate) fn found(&mut self, id: u64, version: &str, content: Content) {
+        let Some(&index) = self.by_id.get(&id) else { return };
+        let Some(write) = self.writes.get_mut(index) else { return };
+        if !write.is_acknowledged() {
+            self.counts.found += 1;
         }
+        write.version = Some(version.to_owned());
+        write.content = Some(content);
+        self.by_version.insert(version.to_owned(), index);
     }
 
     /// Forgets the reads of keys that nobody writes to any more; the writes stay.

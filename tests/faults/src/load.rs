@@ -1,20 +1,24 @@
 //! The mixed load: clients that upload in each way, overwrite each other, read, delete and leave.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use holdfast_dev::S3Client;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::change;
 use crate::client::Client;
 use crate::content::{content, sha};
-use crate::history::{History, Key, Outcome, Read, Way, Write};
+use crate::history::{Content, History, Key, Outcome, PLACE, Read, Way, Write};
+use crate::rig::Rig;
 use crate::rng::Rng;
 use crate::tus;
 
@@ -36,14 +40,29 @@ pub(crate) const PART_BYTES: usize = 5 * 1_024 * 1_024;
 pub(crate) const PATIENCE: u64 = 4;
 /// Keys that all clients of a round share.
 const SHARED_KEYS: u64 = 12;
+/// Where cards go.
+const BATCHES: &str = "batches";
 /// Where objects go: a private bucket and a public one.
 const BUCKETS: [&str; 2] = ["documents", "assets"];
+
+/// Keys between which objects move and come back, a round's in each bucket.
+const PLACES: u64 = 4;
+/// Records of a round's batch.
+const RECORDS: u64 = 6;
 
 /// What the clients of one run share.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) client: Client,
+    pub(crate) admin: Client,
     pub(crate) history: History,
+    /// SeaweedFS and PostgreSQL themselves, behind all links.
+    pub(crate) s3: S3Client,
+    pub(crate) database_url: String,
+    /// Versions that were acknowledged at places, of the newest keys.
+    pub(crate) known: Mutex<Vec<(Arc<Key>, String)>>,
+    /// When the round began, in microseconds since 1970: no request is older.
+    pub(crate) round_began: AtomicU64,
     tick_secret: String,
     origin: Instant,
     next_write: AtomicU64,
@@ -51,16 +70,20 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(client: Client, tick_secret: &str) -> Self {
-        let tick_secret = tick_secret.to_owned();
-        Self {
-            client,
+    pub(crate) fn new(rig: &Rig) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: rig.linked_client()?,
+            admin: rig.linked_admin()?,
             history: History::default(),
-            tick_secret,
+            s3: rig.s3().clone(),
+            database_url: rig.postgres.url(),
+            known: Mutex::default(),
+            round_began: AtomicU64::new(0),
+            tick_secret: rig.stack.tick_secret().to_owned(),
             origin: Instant::now(),
             next_write: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
-        }
+        })
     }
 
     /// The run's clock, in microseconds.
@@ -75,93 +98,76 @@ impl World {
         }
     }
 
-    fn write_id(&self) -> u64 {
+    pub(crate) fn write_id(&self) -> u64 {
         self.next_write.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Uploads, and notes what came of it.
-    pub(crate) async fn put(&self, key: &Arc<Key>, way: Way, size: u64, slow: bool) -> bool {
-        let id = self.write_id();
-        let bytes = content(id, usize::try_from(size).unwrap_or_default());
-        let digest = sha(&bytes);
-        let request = self.client.upload(key).header(CONTENT_TYPE, "application/octet-stream");
-        let request = match way {
-            Way::Held | Way::Spliced if !slow => request.body(bytes),
-            Way::Held | Way::Spliced => {
-                request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(pieces(bytes, slow)))
-            }
-            Way::Cut if id.is_multiple_of(2) => {
-                request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(cut(bytes)))
-            }
-            Way::Cut => request.body(Body::wrap_stream(cut(bytes))),
-            Way::Chunked | Way::Parts | Way::Tus | Way::Delete => {
-                request.body(Body::wrap_stream(pieces(bytes, slow)))
-            }
-        };
+    /// A new write that brings `size` bytes.
+    pub(crate) fn new_upload(&self, key: &Arc<Key>, way: Way, size: u64) -> (Write, Bytes) {
+        let mut write = Write::new(self.write_id(), key, way);
+        let bytes = content(write.id, usize::try_from(size).unwrap_or_default());
+        write.content = Some(Content { origin: write.id, size, sha: sha(&bytes) });
+        (write, bytes)
+    }
+
+    /// Lets a write happen, and notes what came of it.
+    pub(crate) async fn write(
+        &self,
+        mut write: Write,
+        send: impl Future<Output = Outcome>,
+    ) -> bool {
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        let start = self.now();
-        let outcome = self.client.write(request).await;
-        let (acknowledged, version) = match &outcome {
-            Outcome::Acknowledged { version, .. } => (true, Some(version.clone())),
-            _ => (false, None),
-        };
-        self.history.note().writes.push(Write {
-            id,
-            key: Arc::clone(key),
-            way,
-            size,
-            sha: digest,
-            start,
-            end: self.now(),
-            outcome,
-            version,
-        });
+        write.start = self.now();
+        write.outcome = send.await;
+        write.end = self.now();
+        if let Outcome::Acknowledged { version, .. } = &write.outcome
+            && write.way.makes_version()
+        {
+            write.version = Some(version.clone());
+            if write.key.is_place() {
+                let known = (Arc::clone(&write.key), version.clone());
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).push(known);
+            }
+        }
+        let acknowledged = write.is_acknowledged();
+        self.history.note().writes.push(write);
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         acknowledged
     }
 
+    /// Uploads, and notes what came of it.
+    pub(crate) async fn put(&self, key: &Arc<Key>, way: Way, size: u64, slow: bool) -> bool {
+        let (write, bytes) = self.new_upload(key, way, size);
+        let request = match way {
+            Way::Card => self.client.card(key),
+            _ => self.client.upload(key),
+        };
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        let request = match way {
+            Way::Held | Way::Spliced | Way::Card if !slow => request.body(bytes),
+            Way::Held | Way::Spliced | Way::Card => {
+                request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(pieces(bytes, slow)))
+            }
+            Way::Cut if write.id.is_multiple_of(2) => {
+                request.header(CONTENT_LENGTH, size).body(Body::wrap_stream(cut(bytes)))
+            }
+            Way::Cut => request.body(Body::wrap_stream(cut(bytes))),
+            _ => request.body(Body::wrap_stream(pieces(bytes, slow))),
+        };
+        self.write(write, self.client.write(request)).await
+    }
+
     /// Uploads in parts, as a client does that does not give up at once, and notes what came of it.
     async fn put_parts(&self, key: &Arc<Key>, size: u64) {
-        self.put_resumable(key, Way::Parts, size, async |bytes| {
+        let (write, bytes) = self.new_upload(key, Way::Parts, size);
+        let send = async {
             match self.send_parts(key, &bytes).await {
                 Ok(complete) => self.complete(&complete).await,
                 // It was never completed, so it must never be seen.
                 Err(status) => Outcome::Refused { status },
             }
-        })
-        .await;
-    }
-
-    /// Uploads by more than one request, and notes what came of it.
-    async fn put_resumable(
-        &self,
-        key: &Arc<Key>,
-        way: Way,
-        size: u64,
-        send: impl AsyncFnOnce(Bytes) -> Outcome,
-    ) {
-        let id = self.write_id();
-        let bytes = content(id, usize::try_from(size).unwrap_or_default());
-        let digest = sha(&bytes);
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        let start = self.now();
-        let outcome = send(bytes).await;
-        let version = match &outcome {
-            Outcome::Acknowledged { version, .. } => Some(version.clone()),
-            _ => None,
         };
-        self.history.note().writes.push(Write {
-            id,
-            key: Arc::clone(key),
-            way,
-            size,
-            sha: digest,
-            start,
-            end: self.now(),
-            outcome,
-            version,
-        });
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.write(write, send).await;
     }
 
     /// Sends every part until it is acknowledged; answers where to complete them, or the status that ended it.
@@ -208,34 +214,9 @@ impl World {
         }
     }
 
-    async fn delete(&self, key: &Arc<Key>) {
-        let (id, start) = (self.write_id(), self.now());
-        let mut outcome = self.client.write(self.client.delete(key)).await;
-        if outcome == (Outcome::Refused { status: 404 }) {
-            // As good as a read that found nothing.
-            let (key, end) = (Arc::clone(key), self.now());
-            let seen = crate::history::Seen::Nothing;
-            self.history.note().reads.push(Read { key, start, end, seen });
-        }
-        if let Outcome::Acknowledged { version, .. } = &mut outcome {
-            version.clear();
-        }
-        self.history.note().writes.push(Write {
-            id,
-            key: Arc::clone(key),
-            way: Way::Delete,
-            size: 0,
-            sha: sha(b""),
-            start,
-            end: self.now(),
-            outcome,
-            version: None,
-        });
-    }
-
     /// Reads the current version, whole or a `range` of it, and notes what was seen.
     pub(crate) async fn get(&self, key: &Arc<Key>, range: Option<String>) -> bool {
-        let mut request = self.client.download(key, None);
+        let mut request = self.client.download(key);
         if let Some(range) = range {
             request = request.header(RANGE, range);
         }
@@ -253,13 +234,13 @@ impl World {
 
     /// Begins to read, and leaves in the middle of the body.
     async fn leave(&self, key: &Key) {
-        let request = self.client.download(key, None).timeout(Duration::from_secs(5));
+        let request = self.client.download(key).timeout(Duration::from_secs(5));
         if let Ok(mut response) = request.send().await {
             let _ = response.chunk().await;
         }
     }
 
-    async fn tick(&self) {
+    pub(crate) async fn tick(&self) {
         let _ = self.client.send(self.client.operate("/internal/tick", &self.tick_secret)).await;
     }
 }
@@ -295,8 +276,13 @@ pub(crate) fn cut(bytes: Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send 
 /// The keys of some rounds; then come others, or what is read again would grow without end.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
-    prefix: String,
-    shared: Vec<Arc<Key>>,
+    pub(crate) prefix: String,
+    pub(crate) shared: Vec<Arc<Key>>,
+    /// All in one bucket, and then all in the other.
+    pub(crate) places: Vec<Arc<Key>>,
+    /// Where the cards of `batch` lie.
+    pub(crate) cards: Vec<Arc<Key>>,
+    pub(crate) batch: String,
 }
 
 impl Keys {
@@ -304,7 +290,37 @@ impl Keys {
         let prefix = format!("faults/g{generation}");
         let shared =
             (0..SHARED_KEYS).map(|number| key(number, format!("{prefix}/shared-{number}")));
-        Self { shared: shared.collect(), prefix }
+        let places = BUCKETS.into_iter().flat_map(|bucket| {
+            (0..PLACES).map(move |number| (bucket, format!("faults/g{generation}{PLACE}{number}")))
+        });
+        let places = places.map(|(bucket, name)| Arc::new(Key { bucket, name }));
+        Self {
+            shared: shared.collect(),
+            places: places.collect(),
+            cards: Vec::new(),
+            batch: String::new(),
+            prefix,
+        }
+    }
+
+    /// The same with the records of a new batch.
+    ///
+    /// # Errors
+    /// The application, which is idle, makes none.
+    pub(crate) async fn with_batch(mut self, world: &World) -> anyhow::Result<Self> {
+        world.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let create = world.client.post("/v1/batches", &json!({ "expected": RECORDS }));
+        let answer = world.client.send(create).await.map_err(anyhow::Error::msg)?;
+        let created: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let batch = created["id"].as_str().with_context(|| format!("a batch: {answer:?}"))?;
+        self.cards = (0..RECORDS)
+            .map(|number| {
+                let name = format!("{batch}/record-{number}");
+                Arc::new(Key { bucket: BATCHES, name })
+            })
+            .collect();
+        batch.clone_into(&mut self.batch);
+        Ok(self)
     }
 
     /// A key that nobody else has.
@@ -355,7 +371,7 @@ impl Load {
 async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
     let shared = rng.pick(&keys.shared);
     match rng.of(0..100) {
-        0..48 => {
+        0..36 => {
             let way = *rng.pick(&[Way::Held, Way::Held, Way::Held, Way::Spliced, Way::Chunked]);
             let size = size_of(way, rng);
             let key = if rng.percent(75) {
@@ -365,14 +381,14 @@ async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
             };
             world.put(&key, way, size, rng.percent(40)).await;
         }
-        48..54 => {
+        36..41 => {
             let size = rng.log(1_024..MEDIUM_BYTES);
             world.put(shared, Way::Cut, size, false).await;
         }
-        54..80 => {
+        41..59 => {
             world.get(shared, None).await;
         }
-        80..90 => {
+        59..66 => {
             let range = match rng.of(0..3) {
                 0 => format!("bytes={}-", rng.log(1..MEDIUM_BYTES)),
                 1 => format!("bytes=-{}", rng.log(1..MEDIUM_BYTES)),
@@ -383,23 +399,24 @@ async fn operation(world: &World, keys: &Keys, rng: &mut Rng) {
             };
             world.get(shared, Some(range)).await;
         }
-        90..91 => world.leave(shared).await,
-        91..93 => {
+        66..67 => world.leave(shared).await,
+        67..69 => {
             let size = rng.log(1_024..2 * LARGE_BYTES);
-            let send = async |bytes| tus::send(&world.client, shared, bytes, rng).await;
-            world.put_resumable(shared, Way::Tus, size, send).await;
+            let (write, bytes) = world.new_upload(shared, Way::Tus, size);
+            world.write(write, tus::send(&world.client, shared, bytes, rng)).await;
         }
-        93..94 => {
+        69..70 => {
             let size = rng.log(1_024..2 * LARGE_BYTES);
             world.put_parts(shared, size).await;
         }
-        94..96 => world.tick().await,
-        _ => world.delete(shared).await,
+        70..72 => world.tick().await,
+        72..75 => world.delete(shared, "").await,
+        _ => change::operation(world, keys, rng).await,
     }
 }
 
 /// No byte, a few, or many; never so few that two contents could be equal by chance.
-fn size_of(way: Way, rng: &mut Rng) -> u64 {
+pub(crate) fn size_of(way: Way, rng: &mut Rng) -> u64 {
     let large = |rng: &mut Rng| {
         let most = if rng.percent(4) { LARGE_BYTES } else { MEDIUM_BYTES };
         rng.log(HELD_BYTES + 1..most)

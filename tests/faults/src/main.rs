@@ -3,6 +3,7 @@
 //! After each fault every promise is looked at: what was acknowledged is there with the same bytes, each
 //! key behaves as one register, and the database and SeaweedFS agree. A printed seed chooses everything.
 
+mod change;
 mod cli;
 mod client;
 mod content;
@@ -15,6 +16,7 @@ mod load;
 mod memory;
 mod overload;
 mod register;
+mod replay;
 mod report;
 mod rig;
 mod rng;

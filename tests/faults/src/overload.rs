@@ -104,7 +104,7 @@ pub(crate) async fn run(
     let key = keys.own("after", 0);
     let normal = tokio::time::timeout(NORMAL_LIMIT, async {
         let stored = client.write(client.upload(&key).body(content(1, SMALL_BYTES))).await;
-        let read = client.read(client.download(&key, None)).await;
+        let read = client.read(client.download(&key)).await;
         matches!(stored, crate::history::Outcome::Acknowledged { .. }) && read.is_some()
     });
     let normal = normal.await.unwrap_or(false);
@@ -178,7 +178,7 @@ impl Worker {
             } else if rng.percent(40) {
                 self.client.upload(&own).body(content(rng.next(), SMALL_BYTES))
             } else {
-                self.client.download(&self.keys.own("read", rng.of(0..OBJECTS)), None)
+                self.client.download(&self.keys.own("read", rng.of(0..OBJECTS)))
             };
             let begun = Instant::now();
             let (status, may_come_back) = match self.client.send(request).await {

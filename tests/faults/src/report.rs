@@ -60,7 +60,7 @@ impl Report<'_> {
         let counts = &self.ledger.counts;
         let of = |way: Way| counts.by_way.get(&way).copied().unwrap_or(0);
         let broken = |kind| self.violations.iter().filter(|it| it.kind == kind).count() as u64;
-        let lines: [(&str, u64); 21] = [
+        let lines: [(&str, u64); 29] = [
             ("rounds", self.rounds.into()),
             ("uploads held", of(Way::Held)),
             ("uploads spliced", of(Way::Spliced)),
@@ -69,7 +69,15 @@ impl Report<'_> {
             ("uploads by TUS", of(Way::Tus)),
             ("of these, went on after a break", self.observed.resumed),
             ("uploads cut by the client", of(Way::Cut)),
+            ("cards of batches", of(Way::Card)),
+            ("files adopted", of(Way::Adopt)),
+            ("copies within a bucket", of(Way::Copy)),
+            ("copies to another bucket", of(Way::CopyAcross)),
+            ("moves", of(Way::Move)),
+            ("restorations", of(Way::Restore)),
             ("deletes", of(Way::Delete)),
+            ("deletes for good", of(Way::Erase)),
+            ("versions that the worker purged", self.ledger.purged as u64),
             ("reads answered", counts.reads),
             ("reads failed", counts.failed_reads),
             ("writes acknowledged", counts.acknowledged),
@@ -90,7 +98,7 @@ impl Report<'_> {
         let unlisted = self.ledger.seen_unlisted;
         say(format!(
             "{:<32}{unlisted:>10}  which the reconciler deleted",
-            "blobs that lost their row"
+            "blobs without a row"
         ));
         say(format!("{:<32}{:>10}  each followed by a comparison of all", "vacuums", self.vacuums));
     }

@@ -76,16 +76,25 @@ impl Rig {
 
     /// A client that goes by the front link.
     pub(crate) fn linked_client(&self) -> Result<Client> {
-        self.client(&format!("http://{}", self.front.address()))
+        self.client(&self.front_url(), "faults", &json!({}))
+    }
+
+    /// An admin who goes by the front link.
+    pub(crate) fn linked_admin(&self) -> Result<Client> {
+        self.client(&self.front_url(), "admin", &json!({ "roles": ["admin"] }))
     }
 
     /// A client that goes straight to the application.
     pub(crate) fn direct_client(&self) -> Result<Client> {
-        self.client(&self.stack.url())
+        self.client(&self.stack.url(), "faults", &json!({}))
     }
 
-    fn client(&self, base: &str) -> Result<Client> {
-        let token = self.stack.token("faults", TOKEN_SECONDS, &json!({}));
+    fn front_url(&self) -> String {
+        format!("http://{}", self.front.address())
+    }
+
+    fn client(&self, base: &str, sub: &str, claims: &serde_json::Value) -> Result<Client> {
+        let token = self.stack.token(sub, TOKEN_SECONDS, claims);
         Client::new(base, &token, CLIENT_CONNECTIONS, Arc::clone(&self.observed))
     }
 

@@ -1,7 +1,8 @@
 //! Round after round, then the overload, then the report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use holdfast_dev::say;
@@ -68,6 +69,8 @@ struct Run<'a> {
     cli: &'a Cli,
     rig: &'a Rig,
     world: Arc<World>,
+    /// Of the newest generation.
+    keys: Option<Keys>,
     rng: Rng,
     ledger: Ledger,
     times: Times,
@@ -78,11 +81,12 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(cli: &'a Cli, rig: &'a Rig, rng: Rng) -> Result<Self> {
-        let world = World::new(rig.linked_client()?, rig.stack.tick_secret());
+        let world = World::new(rig)?;
         Ok(Self {
             cli,
             rig,
             world: Arc::new(world),
+            keys: None,
             rng,
             ledger: Ledger::default(),
             times: Times::default(),
@@ -138,10 +142,17 @@ impl<'a> Run<'a> {
 
     async fn round(&mut self, number: u32, fault: Fault) -> Result<()> {
         let begun = Instant::now();
-        if number.is_multiple_of(ROUNDS_PER_GENERATION) {
-            self.ledger.close_generation();
-        }
-        let keys = Keys::new(u64::from(number / ROUNDS_PER_GENERATION));
+        let keys = match self.keys.take() {
+            Some(keys) if !number.is_multiple_of(ROUNDS_PER_GENERATION) => keys,
+            _ => {
+                self.ledger.close_generation();
+                let keys = Keys::new(u64::from(number / ROUNDS_PER_GENERATION));
+                keys.with_batch(&self.world).await?
+            }
+        };
+        self.keys = Some(keys.clone());
+        let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+        self.world.round_began.store(u64::try_from(began)?, Ordering::Relaxed);
         let load = Load::start(&self.world, &keys, &mut self.rng);
         tokio::time::sleep(self.rng.millis(BEFORE_MILLIS)).await;
         let pause = self.cli.sizes().pause;

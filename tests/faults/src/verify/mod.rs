@@ -1,5 +1,6 @@
 //! What has to hold after every round.
 
+mod log;
 mod register;
 mod sql;
 mod store;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use self::versions::Reader;
 use crate::client::Client;
-use crate::history::{Key, Read};
+use crate::history::{Key, Read, Seen};
 use crate::ledger::Ledger;
 use crate::load::World;
 use crate::rig::Rig;
@@ -77,6 +78,7 @@ pub(crate) async fn round(
     rig.quiesce().await?;
     world.all_noted().await;
     let client = rig.direct_client()?;
+    let before = ledger.writes.len();
     let mut touched = ledger.add(world.history.take());
 
     let database = connect(rig.postgres.url().as_str()).await?;
@@ -87,8 +89,13 @@ pub(crate) async fn round(
     let reader = Reader { client: &client, s3: rig.s3() };
     let mut wrong = versions::resolve(reader, ledger, &rows).await;
     wrong.extend(versions::of_keys(reader, ledger, &rows, &touched).await);
+    let purged = |row: &&sql::Row| row.state == "purged" && ledger.aged.contains(&row.version);
+    ledger.purged = rows.iter().filter(purged).count();
+    note_copied(ledger, before);
     read_current(world, &client, ledger, &mut touched).await;
     wrong.extend(register::check(ledger, &touched));
+    let names: Vec<String> = touched.iter().map(|key| key.name.clone()).collect();
+    wrong.extend(log::check(ledger, &rows, &sql::log(&database, &names).await?, &touched));
     wrong.extend(sql::check(&database).await?);
     wrong.extend(store::check(rig.s3(), ledger, &rows, options).await?);
     ledger.seen_unlisted += ledger.unlisted.len();
@@ -116,6 +123,24 @@ pub(crate) async fn everything(rig: &Rig, ledger: &Ledger) -> Result<Vec<Violati
     Ok(versions::all(Reader { client: &client, s3: rig.s3() }, ledger, &rows).await)
 }
 
+/// A copy of what was current has read its source.
+fn note_copied(ledger: &mut Ledger, before: usize) {
+    let mut reads = Vec::new();
+    for write in &ledger.writes[before..] {
+        let (Some(source), Some(content), Some(_)) = (&write.source, write.content, &write.version)
+        else {
+            continue;
+        };
+        if source.version.is_none() {
+            // Without an answer it went on for as long as it liked.
+            let end = if write.is_acknowledged() { write.end } else { u64::MAX };
+            let (key, seen) = (Arc::clone(&source.key), Seen::Copied { sha: content.sha });
+            reads.push(Read { key, start: write.start, end, seen });
+        }
+    }
+    reads.into_iter().for_each(|read| ledger.note_read(read));
+}
+
 /// What is current now is one more read of each key.
 async fn read_current(
     world: &World,
@@ -125,7 +150,7 @@ async fn read_current(
 ) {
     for key in touched.iter() {
         let start = world.now();
-        if let Some(seen) = client.read(client.download(key, None)).await {
+        if let Some(seen) = client.read(client.download(key)).await {
             let (key, end) = (Arc::clone(key), world.now());
             ledger.note_read(Read { key, start, end, seen });
         }

@@ -4,19 +4,31 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Kind, Violation};
-use crate::content::{content, hex, sha};
-use crate::history::{Key, Read, Seen, Way, Write};
+use crate::content::{Sha, content, hex, sha};
+use crate::history::{Content, Key, Read, Seen, Write};
 use crate::ledger::Ledger;
 use crate::register;
 
 pub(super) fn check(ledger: &Ledger, keys: &HashSet<Arc<Key>>) -> Vec<Violation> {
-    keys.iter().flat_map(|key| of_key(ledger, key)).collect()
+    keys.iter().filter(|key| !key.is_place()).flat_map(|key| of_key(ledger, key)).collect()
 }
 
 fn of_key(ledger: &Ledger, key: &Key) -> Vec<Violation> {
     let mut wrong = Vec::new();
     let mut reads = Vec::new();
     for read in ledger.reads.get(key).map_or(&[][..], Vec::as_slice) {
+        if let Seen::Copied { sha } = &read.seen {
+            // Two versions of a key have the same bytes only where the same was copied to it twice.
+            let mut same = ledger.writes_of(key).filter(|write| has(write, sha));
+            if let (Some(write), None) = (same.next(), same.next()) {
+                reads.push(register::Read {
+                    start: read.start,
+                    end: read.end,
+                    saw: Some(write.id),
+                });
+            }
+            continue;
+        }
         match saw(ledger, read) {
             Ok(saw) => reads.push(register::Read { start: read.start, end: read.end, saw }),
             Err(text) => wrong.push(Violation { kind: Kind::Torn, text }),
@@ -29,7 +41,7 @@ fn of_key(ledger: &Ledger, key: &Key) -> Vec<Violation> {
             id: write.id,
             start: write.start,
             acknowledged: write.is_acknowledged().then_some(write.end),
-            delete: write.way == Way::Delete,
+            delete: !write.way.makes_version(),
         })
         .collect();
     let contradictions = register::check(&writes, &reads);
@@ -47,25 +59,33 @@ fn of_key(ledger: &Ledger, key: &Key) -> Vec<Violation> {
     wrong
 }
 
+fn has(write: &Write, sha: &Sha) -> bool {
+    write.version.is_some() && write.content.is_some_and(|content| content.sha == *sha)
+}
+
 /// The write that a read saw, if what it saw are that write's bytes.
-fn saw(ledger: &Ledger, read: &Read) -> Result<Option<u64>, String> {
+pub(super) fn saw(ledger: &Ledger, read: &Read) -> Result<Option<u64>, String> {
     let (version, digest) = match &read.seen {
-        Seen::Nothing => return Ok(None),
+        Seen::Nothing | Seen::Copied { .. } => return Ok(None),
         Seen::Whole { version, sha } | Seen::Part { version, sha, .. } => (version, sha),
     };
     let place = format!("{}/{} version {version}", read.key.bucket, read.key.name);
-    let Some(write) = ledger.write_of(version).filter(|write| write.key == read.key) else {
+    let is_here = |write: &&Write| {
+        write.key == read.key
+            || (write.key.is_place() && read.key.is_place() && write.key.bucket == read.key.bucket)
+    };
+    let Some(write) = ledger.write_of(version).filter(is_here) else {
         return Err(format!("{place} was read, and no write became it"));
     };
-    let expected = match &read.seen {
+    let expected = write.content.and_then(|of| match &read.seen {
         Seen::Part { total, start, length, .. } => {
-            let bytes = content(write.id, usize::try_from(write.size).unwrap_or_default());
+            let bytes = content(of.origin, usize::try_from(of.size).unwrap_or_default());
             let start = usize::try_from(*start).unwrap_or(usize::MAX);
             let part = start.checked_add(*length).and_then(|end| bytes.get(start..end));
-            part.filter(|_| *total == write.size).map(sha)
+            part.filter(|_| *total == of.size).map(sha)
         }
-        _ => Some(write.sha),
-    };
+        _ => Some(of.sha),
+    });
     if expected != Some(*digest) {
         return Err(format!(
             "{place} was read ({:?}) with SHA-256 {}, and this was sent: {}",
@@ -79,10 +99,15 @@ fn saw(ledger: &Ledger, read: &Read) -> Result<Option<u64>, String> {
 
 /// A write as evidence.
 pub(super) fn told(write: &Write) -> String {
-    let Write { id, way, size, sha, start, end, outcome, version, .. } = write;
+    let Write { id, way, content, source, start, end, outcome, version, .. } = write;
     let version = version.as_deref().unwrap_or("none");
+    let content = content.map_or_else(String::new, |Content { origin, size, sha }| {
+        format!(" {size} bytes of write {origin}, SHA-256 {},", hex(&sha))
+    });
+    let source = source.as_ref().map_or_else(String::new, |source| {
+        format!(" from {}/{} {:?},", source.key.bucket, source.key.name, source.version)
+    });
     format!(
-        "write {id}: {way:?}, {size} bytes, SHA-256 {}, {start} to {end} us, {outcome:?}, version {version}",
-        hex(sha)
+        "write {id}: {way:?},{content}{source} {start} to {end} us, {outcome:?}, version {version}"
     )
 }
