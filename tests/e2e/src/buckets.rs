@@ -151,18 +151,20 @@ async fn made_once(api: Api) -> Result<()> {
 }
 
 async fn patched(api: Api) -> Result<()> {
-    let made = make(&api, "patched", &json!({"maxBytes": 3, "image": {"maxWidth": 9}})).await?;
+    let made =
+        make(&api, "patched", &json!({"maxBytes": 3, "readers": {"users": ["carol"]}})).await?;
     ensure!(made["policy"]["maxBytes"] == 3);
     let change =
         |body: Value| ask(&api, Method::PATCH, "/patched", &api.alice).body(body.to_string());
     let before = expect(ask(&api, Method::HEAD, "/patched", &api.alice), 200).await?;
     let first = header(&before, "etag");
-    let patch = json!({"policy": {"maxBytes": null, "image": {"minWidth": 2}, "quotaObjects": 1}});
+    let patch =
+        json!({"policy": {"maxBytes": null, "readers": {"roles": ["auditor"]}, "quotaObjects": 1}});
     let changed = expect(change(patch.clone()).header("if-match", &first), 200).await?;
     ensure!(header(&changed, "etag") != first);
     let changed: Value = changed.json().await?;
-    let policy = json!({"visibility": "private", "readers": "owner", "writers": "owner", "quotaObjects": 1,
-                        "image": {"minWidth": 2, "maxWidth": 9}});
+    let policy = json!({"visibility": "private", "writers": "owner", "quotaObjects": 1,
+                        "readers": {"roles": ["auditor"], "users": ["carol"]}});
     ensure!(changed["policy"] == policy, "{changed}");
     // It holds from now on.
     expect(api.put("patched/one", "four"), 201).await?;
@@ -173,9 +175,12 @@ async fn patched(api: Api) -> Result<()> {
     refused(change(patch.clone()).header("if-match", &first), 412, "PreconditionFailed").await?;
     refused(change(patch.clone()).header("if-none-match", "*"), 400, "InvalidArgument").await?;
     // What it becomes is checked as a whole.
-    let wrong =
-        refused(change(json!({"policy": {"image": {"minWidth": 10}}})), 400, "InvalidArgument")
-            .await?;
+    let wrong = refused(
+        change(json!({"policy": {"image": {"minWidth": 10, "maxWidth": 9}}})),
+        400,
+        "InvalidArgument",
+    )
+    .await?;
     ensure!(wrong["rule"] == "policy.image.minWidth", "{wrong}");
     for body in [json!({}), json!({"policy": null}), json!({"owner": "bob"}), json!([])] {
         refused(change(body), 400, "InvalidArgument").await?;
