@@ -96,10 +96,7 @@ impl Report<'_> {
             say(format!("{name:<32}{count:>10}"));
         }
         let unlisted = self.ledger.seen_unlisted;
-        say(format!(
-            "{:<32}{unlisted:>10}  which the reconciler deleted",
-            "blobs without a row"
-        ));
+        say(format!("{:<32}{unlisted:>10}  which the reconciler deleted", "blobs without a row"));
         say(format!("{:<32}{:>10}  each followed by a comparison of all", "vacuums", self.vacuums));
     }
 
