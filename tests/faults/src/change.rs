@@ -96,8 +96,8 @@ async fn card(world: &World, keys: &Keys, rng: &mut Rng) {
             world.get(key, None).await;
             return;
         }
-        60..70 => return world.delete(key, "").await,
-        70..80 => json!({ "recordId": record, "status": "rendering" }),
+        60..76 => return world.delete(key, "").await,
+        76..84 => json!({ "recordId": record, "status": "rendering" }),
         _ => json!({ "recordId": record, "status": "failed", "reason": "the renderer was killed" }),
     };
     let path = format!("/v1/batches/{}/records", keys.batch);
