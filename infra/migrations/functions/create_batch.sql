@@ -1,7 +1,8 @@
 -- Makes a batch, with its records where they are known already. Repeating it with the same id, or under the same
 -- idempotency key, is safe: `id` is that of the first one then.
 --
--- Outcomes: ok, AccessDenied (may not write to the bucket `batches`), NoSuchTemplate, IdempotencyKeyReused.
+-- Outcomes: ok, AccessDenied (may not write to the bucket `batches`), EntityTooLarge (`data`), NoSuchTemplate,
+-- IdempotencyKeyReused.
 create or replace function holdfast.create_batch(
     p_id              uuid,
     p_name            text,     -- or null
@@ -43,6 +44,11 @@ begin
         if the_bucket.name is null
            or not holdfast.may(p_sub, p_roles, p_scopes, 'write', the_bucket.owner, the_bucket.policy, null) then
             outcome := 'AccessDenied'; rule := 'bucket.write';
+            exit checks;
+        end if;
+        -- As it is kept, with all digits of its numbers.
+        if octet_length(p_data::text) > 65536 then
+            outcome := 'EntityTooLarge'; rule := 'batch.data';
             exit checks;
         end if;
         if p_template is not null then

@@ -255,6 +255,10 @@ async fn refusals(api: Api) -> Result<()> {
         let create = batches(&api, Method::POST, "").body(body);
         refused(create, 400, "InvalidArgument").await?;
     }
+    let huge = r#"{"expected": 1, "data": {"a": 1.7976931348623155e308}}"#;
+    refused(batches(&api, Method::POST, "").body(huge), 400, "InvalidArgument").await?;
+    let digits = format!(r#"{{"expected": 1, "data": {{"a": [{}1]}}}}"#, "1e300,".repeat(250));
+    refused(batches(&api, Method::POST, "").body(digits), 413, "EntityTooLarge").await?;
     let unknown = json!({"expected": 1, "templateId": "019ab7c4-5f0e-7a51-b3c8-0d6a7c1f9e42"});
     let create_unknown = batches(&api, Method::POST, "").body(unknown.to_string());
     refused(create_unknown, 404, "NoSuchTemplate").await?;

@@ -1,7 +1,7 @@
 //! Batches on PostgreSQL.
 
-use holdfast_core::batch::{Batch, BatchId, RecordStatus, Report};
-use holdfast_core::error::Error;
+use holdfast_core::batch::{Batch, BatchId, MAX_DATA_BYTES, RecordStatus, Report};
+use holdfast_core::error::{Code, Error};
 use holdfast_core::ports::{Caller, Idempotency};
 use holdfast_web::batch_request::BatchRequest;
 use spin_sdk::pg::{Connection, ParameterValue};
@@ -113,7 +113,14 @@ impl<'a> Batches<'a> {
         ]);
         parameters.extend(self.whence());
         let mut row = pg::row(&self.connection, CREATE, parameters).await?;
-        row.outcome(Some(1))?;
+        row.outcome(Some(1)).map_err(|mut error| {
+            if error.code == Code::EntityTooLarge {
+                error.message = format!(
+                    "data has at most {MAX_DATA_BYTES} bytes, with all digits of its numbers"
+                );
+            }
+            error
+        })?;
         Ok((BatchId::parse(&row.required(2)?)?, row.boolean(3)?))
     }
 

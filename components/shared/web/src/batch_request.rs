@@ -11,7 +11,7 @@ use holdfast_core::names::VersionId;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::json::object;
+use crate::json::{check_kept, object};
 
 /// Longest body, in bytes: as many records with long names.
 pub const MAX_BODY_BYTES: usize = 4 * 1_024 * 1_024;
@@ -85,9 +85,7 @@ impl BatchRequest {
             return Err(invalid(format!("data has at most {MAX_DATA_BYTES} bytes of JSON")));
         }
         no_nul(&name.iter().map(String::as_str).collect::<Vec<_>>())?;
-        if has_nul(&Value::Object(data.clone())) {
-            return Err(invalid("data has a text with the character U+0000"));
-        }
+        check_kept("data", &Value::Object(data.clone()))?;
         let template_id = template_id.map(|id| id.to_string());
         Ok(Self { name, template_id, expected, records, data })
     }
@@ -145,17 +143,6 @@ fn no_nul(texts: &[&str]) -> Result<(), Error> {
     match texts.iter().any(|text| text.contains('\0')) {
         true => Err(invalid("A text has the character U+0000")),
         false => Ok(()),
-    }
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(members) => {
-            members.iter().any(|(name, value)| name.contains('\0') || has_nul(value))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

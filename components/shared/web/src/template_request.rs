@@ -5,6 +5,8 @@ use holdfast_core::limits::MAX_TEMPLATE_NAME_CHARS;
 use holdfast_core::names::VersionId;
 use serde_json::{Map, Value};
 
+use crate::json::check_kept;
+
 /// Longest body, in bytes: the data may be spelled longer than they are kept.
 pub const MAX_BODY_BYTES: usize = 256 * 1_024;
 
@@ -102,21 +104,8 @@ fn data(value: Value) -> Result<Value, Error> {
     if !value.is_object() {
         return Err(invalid("data is a JSON object"));
     }
-    if has_nul(&value) {
-        return Err(invalid("data has a NUL character in it, which PostgreSQL does not keep"));
-    }
+    check_kept("data", &value)?;
     Ok(value)
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(members) => {
-            members.iter().any(|(name, value)| name.contains('\0') || has_nul(value))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
