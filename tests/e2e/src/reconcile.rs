@@ -311,7 +311,9 @@ async fn refusals(api: Api) -> Result<()> {
     // The query does as well, and without a bucket it begins with the first one.
     let query = api.client.post(format!("{url}?day=2021-03-04&apply=false"));
     let answer = json_of(query.bearer_auth(api.stack.tick_secret()), 200).await?;
-    ensure!(answer["bucket"] == "assets" && answer["dryRun"] == true, "{answer}");
+    // Other tests make buckets, some of them before the first of the default ones.
+    let is_first = answer["bucket"].as_str().is_some_and(|bucket| bucket <= "assets");
+    ensure!(is_first && answer["dryRun"] == true, "{answer}");
     let other_day = json!({ "day": "2021-03-05", "cursor": answer["cursor"] });
     refused(call(&api, &other_day), 400, "InvalidArgument").await?;
     Ok(())
