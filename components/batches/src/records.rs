@@ -80,13 +80,10 @@ pub(crate) async fn list(
         limit: limit + 1,
     };
     let mut found = open(context).await?.records(id, &asked).await?;
-    let shown_count = usize::try_from(limit).unwrap_or_default();
-    let more = found.len() > shown_count;
-    found.truncate(shown_count);
+    let next = page::cut(limit, &mut found, |record| &record.record);
     if inbound.method == http::Method::HEAD {
         return Ok(reply::empty(200, &context.no_store()));
     }
-    let next = found.last().filter(|_| more).map(|last| last.record.clone());
     let found: Vec<_> = found.iter().map(|record| shown(context, id, record)).collect();
     Ok(reply::json(200, context.no_store(), &json!({ "records": found, "cursor": next })))
 }

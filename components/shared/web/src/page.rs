@@ -75,7 +75,8 @@ impl BucketPage {
     }
 }
 
-fn cut<T>(limit: i32, found: &mut Vec<T>, cursor: impl Fn(&T) -> &str) -> Option<String> {
+/// Leaves `limit` of what was found; the cursor of the next page, if there is one.
+pub fn cut<T>(limit: i32, found: &mut Vec<T>, cursor: impl Fn(&T) -> &str) -> Option<String> {
     let shown = usize::try_from(limit).unwrap_or_default();
     let more = found.len() > shown;
     found.truncate(shown);
