@@ -13,7 +13,6 @@ use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::{reply, stored};
 use holdfast_web::batch_request::{MAX_BODY_BYTES, reports};
-use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::page;
 use holdfast_web::path::Query;
 use holdfast_web::upload_request;
@@ -31,11 +30,9 @@ pub(crate) async fn put(
 ) -> Result<Response, Error> {
     open(context).await?.open_record(id).await?;
     let bucket = BucketName::parse(BUCKET)?;
-    let mut upload =
-        upload_request::upload(&context.caller, bucket, id.key(record)?, &inbound.headers)?;
-    upload.length = inbound.content_length()?;
-    upload.idempotency_key =
-        IdempotencyKey::from_headers(&inbound.headers)?.map(|key| key.as_str().to_owned());
+    let length = inbound.content_length()?;
+    let upload =
+        upload_request::whole(&context.caller, bucket, id.key(record)?, &inbound.headers, length)?;
     let catalog = PgCatalog::new(&context.app.config.database_url);
     let blobs = context.app.blobs()?;
     let uploader = Uploader { catalog: &catalog, blobs: &blobs, clock: &WasiClock };

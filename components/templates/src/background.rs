@@ -11,7 +11,7 @@ use holdfast_platform::inbound::Inbound;
 use holdfast_platform::reply;
 use holdfast_platform::templates::Action;
 use holdfast_web::conditional::ETag;
-use holdfast_web::idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey};
+use holdfast_web::idempotency::IDEMPOTENT_REPLAYED;
 use holdfast_web::page::Page;
 use holdfast_web::path::Query;
 use holdfast_web::template_request::{self, MAX_BODY_BYTES};
@@ -30,10 +30,8 @@ pub(crate) async fn put(
     inbound: Inbound,
 ) -> Result<Response, Error> {
     let (bucket, key) = (BucketName::parse(BUCKET)?, ObjectKey::parse(&render::key(id))?);
-    let mut upload = upload_request::upload(&context.caller, bucket, key, &inbound.headers)?;
-    upload.length = inbound.content_length()?;
-    upload.idempotency_key =
-        IdempotencyKey::from_headers(&inbound.headers)?.map(|key| key.as_str().to_owned());
+    let length = inbound.content_length()?;
+    let upload = upload_request::whole(&context.caller, bucket, key, &inbound.headers, length)?;
     let catalog = PgCatalog::new(&context.app.config.database_url);
     // Whose it is, before its key is a place for anybody's file.
     catalog.find_template(id, Action::Write, &context.caller).await?;

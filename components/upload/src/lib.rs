@@ -12,7 +12,6 @@ use holdfast_platform::catalog::PgCatalog;
 use holdfast_platform::clock::WasiClock;
 use holdfast_platform::inbound::Inbound;
 use holdfast_platform::stored;
-use holdfast_web::idempotency::IdempotencyKey;
 use holdfast_web::path::Target;
 use holdfast_web::upload_request;
 use wasip3::http::types::{Request, Response};
@@ -45,11 +44,14 @@ async fn put(
     key: &str,
     inbound: Inbound,
 ) -> Result<Response, Error> {
-    let mut upload =
-        upload_request::upload(&context.caller, bucket, ObjectKey::parse(key)?, &inbound.headers)?;
-    upload.length = inbound.content_length()?;
-    upload.idempotency_key =
-        IdempotencyKey::from_headers(&inbound.headers)?.map(|key| key.as_str().to_owned());
+    let length = inbound.content_length()?;
+    let upload = upload_request::whole(
+        &context.caller,
+        bucket,
+        ObjectKey::parse(key)?,
+        &inbound.headers,
+        length,
+    )?;
     let uploaded = store(context, &upload, UploadBody::Whole(inbound.body)).await?;
     stored::uploaded(context, &upload, &uploaded)
 }

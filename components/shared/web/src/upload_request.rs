@@ -7,6 +7,7 @@ use holdfast_core::upload::Upload;
 use http::HeaderMap;
 
 use crate::conditional::{EntityTags, Preconditions};
+use crate::idempotency::IdempotencyKey;
 use crate::{content_headers, content_type, digests, metadata};
 
 /// Everything but the length and the Idempotency-Key, which belong to a request and not to a file.
@@ -35,4 +36,21 @@ pub fn upload(
         idempotency_key: None,
         may_be_long: false,
     })
+}
+
+/// The same of a request whose body is the file, with what belongs to it alone.
+///
+/// # Errors
+/// As [`upload`].
+pub fn whole(
+    caller: &Caller,
+    bucket: BucketName,
+    key: ObjectKey,
+    headers: &HeaderMap,
+    length: Option<u64>,
+) -> Result<Upload, Error> {
+    let upload = upload(caller, bucket, key, headers)?;
+    let idempotency_key = IdempotencyKey::from_headers(headers)?;
+    let idempotency_key = idempotency_key.map(|key| key.as_str().to_owned());
+    Ok(Upload { length, idempotency_key, ..upload })
 }
